@@ -1,0 +1,1 @@
+"""Sightings keyed by camera and time: store, search, journeys, coverage."""

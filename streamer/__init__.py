@@ -1,0 +1,1 @@
+"""Cameras to sightings: decode, batch, track, sample, deliver."""

@@ -1,0 +1,1 @@
+"""Data, networks, losses, evaluation and export of the person-search engines."""
