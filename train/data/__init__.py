@@ -1,0 +1,1 @@
+"""Person-search data sets: what a split holds, and readers of the published layouts."""
