@@ -1,0 +1,236 @@
+"""Turn a trained network into an engine bundle: two ONNX graphs and a manifest.
+
+Weights are rounded to float16 before the export and stored so, with a cast to float32 in front
+of each use that every runtime folds when it loads: half the bytes, and the same arithmetic in
+torch and in the graph. Boxes, RoIs and scores are float32 throughout.
+"""
+
+import copy
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_eval
+from torchvision.ops import FrozenBatchNorm2d
+
+from engines.bundle import write_bundle
+from engines.lint import lint_graph
+from train.checkpoint import Checkpoint, load_checkpoint, load_network
+from train.config import FitConfig
+from train.data.people import load_people
+from train.errors import ExportError
+from train.models.dcinet import DCINet
+
+OPSET = 20
+MIN_HALVED = 1024
+"""Tensors with fewer elements stay float32: they are constants and normalisation terms."""
+
+
+class _Search(nn.Module):
+    def __init__(self, net: DCINet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found = self.net.search(frames)
+        return found.boxes, found.scores, found.embeddings, found.counts
+
+
+class _Query(nn.Module):
+    def __init__(self, net: DCINet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames: Tensor, boxes: Tensor) -> Tensor:
+        return self.net.query(frames, boxes)
+
+
+def deployed(net: DCINet) -> DCINet:
+    """Return a copy as it is deployed: batch normalisation folded in, weights float16-exact.
+
+    It is the reference that an exported graph is compared with.
+    """
+    net = copy.deepcopy(net).float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    _fold(net)
+    for value in net.parameters():
+        if value.numel() >= MIN_HALVED:
+            value.data = value.data.half().float()
+    return net
+
+
+def _fold(module: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution or linear layer before it."""
+    before: tuple[str, nn.Module] | None = None
+    for name, child in list(module.named_children()):
+        if before is not None and isinstance(child, nn.BatchNorm2d | FrozenBatchNorm2d):
+            setattr(module, before[0], _fused_conv(before[1], child))
+            setattr(module, name, nn.Identity())
+        elif before is not None and isinstance(child, nn.BatchNorm1d):
+            assert isinstance(before[1], nn.Linear)
+            setattr(module, before[0], fuse_linear_bn_eval(before[1], child))
+            setattr(module, name, nn.Identity())
+        else:
+            _fold(child)
+        before = (name, child) if isinstance(child, nn.Conv2d | nn.Linear) else None
+
+
+def _fused_conv(conv: nn.Module, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> nn.Module:
+    assert isinstance(conv, nn.Conv2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
+        norm.weight, norm.bias,
+    )  # fmt: skip
+    fused = copy.deepcopy(conv)
+    fused.weight, fused.bias = weight, bias
+    return fused
+
+
+def export_search(net: DCINet) -> bytes:
+    """Return the ``search`` graph of a network as `deployed` returns it."""
+    height, width = net.config.input_hw
+    frames = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    outputs = ["boxes", "scores", "embeddings", "counts"]
+    return _export(_Search(net), (frames,), ["frames"], outputs)
+
+
+def export_query(net: DCINet) -> bytes:
+    """Return the ``query`` graph of a network as `deployed` returns it."""
+    height, width = net.config.input_hw
+    frames = torch.zeros(2, 3, height, width, dtype=torch.uint8)
+    boxes = torch.tensor([0.0, 0.0, 32.0, 64.0]).expand(2, net.config.query_boxes, 4).contiguous()
+    return _export(_Query(net), (frames, boxes), ["frames", "boxes"], ["embeddings"])
+
+
+def _export(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], outputs: Sequence[str]
+) -> bytes:
+    batch = Dim("batch", min=1, max=64)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(),
+            inputs,
+            input_names=list(names),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    buffer = BytesIO()
+    program.save(buffer)
+    return _halve(onnx.load_from_string(buffer.getvalue())).SerializeToString(deterministic=True)
+
+
+def _halve(model: Any) -> Any:
+    """Store large float32 initialisers as float16, with a Cast back; drop what tools left."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        size = int(np.prod(tensor.dims)) if tensor.dims else 1
+        if tensor.data_type != TensorProto.FLOAT or size < MIN_HALVED:
+            continue
+        values = numpy_helper.to_array(tensor)
+        halved = values.astype(np.float16)
+        if not np.array_equal(halved.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(halved, name + "_f16"))
+        casts.append(helper.make_node("Cast", [name + "_f16"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _strip(model)
+    return model
+
+
+def _strip(model: Any) -> None:
+    """Remove notes of the exporter: paths of the machine it ran on, and shapes it can infer."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+
+
+def export_bundle(
+    checkpoint: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    command: str = "",
+    overwrite: bool = False,
+) -> Path:
+    """Write the engine bundle of a checkpoint and return ``out``.
+
+    ``command`` is how the run was started, word for word; ``metrics`` what the engine scored.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        BundleError: something lies at ``out``, or the disk refuses.
+        ExportError: the graph breaks a rule of `engines.lint`.
+    """
+    saved = load_checkpoint(checkpoint)
+    config, net = saved.config, deployed(load_network(saved))
+    graphs = {"search": export_search(net), "query": export_query(net)}
+    for kind, graph in graphs.items():
+        broken = lint_graph(graph)
+        if broken:
+            raise ExportError(f"the {kind} graph breaks a rule: {'; '.join(broken)}")
+    return write_bundle(
+        out,
+        **graphs,
+        name=name or f"{config.preset}-{config.network.backbone}",
+        input_hw=config.network.input_hw,
+        max_persons=config.network.max_persons,
+        query_boxes=config.network.query_boxes,
+        dim=config.network.dim,
+        score_threshold=0.5,
+        nms_threshold=config.network.nms,
+        preset=config.preset,
+        dataset=", ".join(path.name for path in config.data),
+        metrics=metrics or {},
+        training=_training(saved, command),
+        attributions=_attributions(config),
+        versions=_versions(),
+        overwrite=overwrite,
+    )
+
+
+def _training(saved: Checkpoint, command: str) -> dict[str, Any]:
+    settings = saved.config.model_dump(mode="json", exclude={"out", "data", "people"})
+    return {
+        "command": command,
+        "seed": saved.config.seed,
+        "iterations": saved.iteration,
+        "identities": saved.identities,
+        "seconds": round(saved.seconds),
+        "settings": settings,
+    }
+
+
+def _attributions(config: FitConfig) -> list[str]:
+    return list(load_people(config.people).attributions) if config.people is not None else []
+
+
+def _versions() -> dict[str, str]:
+    names = ("sightline", "torch", "torchvision", "onnx", "onnxscript", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

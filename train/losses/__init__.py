@@ -1,0 +1,1 @@
+"""Identity losses of the papers, each with the state that it learns from."""

@@ -1,0 +1,1 @@
+"""The networks: shared trunk, proposals, detection head, re-identification head."""
