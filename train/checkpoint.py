@@ -5,7 +5,6 @@ holds the settings and the iteration as JSON. Nothing is pickled.
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def save_checkpoint(
     temporary = path.with_name(f".{path.name}.part")
     try:
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write {path}: {error}") from error
@@ -83,7 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = FitConfig.model_validate_json(header["config"])
         progress = json.loads(header["progress"])
         return Checkpoint(

@@ -10,12 +10,10 @@ import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -60,7 +58,7 @@ def deployed(net: DCINet) -> DCINet:
 
     It is the reference that an exported graph is compared with.
     """
-    net = copy.deepcopy(net).float().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    net = copy.deepcopy(net).float().eval().to(memory_format=torch.contiguous_format)
     _fold(net)
     for value in net.parameters():
         if value.numel() >= MIN_HALVED:
@@ -130,9 +128,8 @@ def _export(
             verbose=False,
         )
     assert program is not None
-    buffer = BytesIO()
-    program.save(buffer)
-    return _halve(onnx.load_from_string(buffer.getvalue())).SerializeToString(deterministic=True)
+    graph: bytes = _halve(program.model_proto).SerializeToString(deterministic=True)
+    return graph
 
 
 def _halve(model: Any) -> Any:
@@ -190,14 +187,15 @@ def export_bundle(
     """
     saved = load_checkpoint(checkpoint)
     config, net = saved.config, deployed(load_network(saved))
-    graphs = {"search": export_search(net), "query": export_query(net)}
-    for kind, graph in graphs.items():
+    search, query = export_search(net), export_query(net)
+    for kind, graph in (("search", search), ("query", query)):
         broken = lint_graph(graph)
         if broken:
             raise ExportError(f"the {kind} graph breaks a rule: {'; '.join(broken)}")
     return write_bundle(
         out,
-        **graphs,
+        search=search,
+        query=query,
         name=name or f"{config.preset}-{config.network.backbone}",
         input_hw=config.network.input_hw,
         max_persons=config.network.max_persons,
@@ -222,7 +220,7 @@ def _training(saved: Checkpoint, command: str) -> dict[str, Any]:
         "seed": saved.config.seed,
         "iterations": saved.iteration,
         "identities": saved.identities,
-        "seconds": round(saved.seconds),
+        "duration_s": round(saved.seconds),
         "settings": settings,
     }
 

@@ -7,7 +7,6 @@ resumed or not.
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -194,7 +193,7 @@ def _fresh(config: FitConfig, identities: int, source: BatchSource) -> _Run:
     net = DCINet(config.network, pretrained=config.init != "none")
     if config.init == "imagenet":
         load_imagenet(net, download_imagenet(config.network.backbone))
-    net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = net.to(memory_format=torch.channels_last).train()
     state = LossState(config.network, config.loss, identities)
     return _Run(config, net, state, _optimiser(config, net), source)
 
@@ -217,7 +216,7 @@ def _make_folder(config: FitConfig) -> None:
         config.out.mkdir(parents=True, exist_ok=True)
         temporary = config.out / ".config.json.part"
         temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, config.out / "config.json")
+        temporary.replace(config.out / "config.json")
     except OSError as error:
         raise CheckpointError(f"cannot write to {config.out}: {error.strerror}") from error
 

@@ -16,8 +16,8 @@ from train.checkpoint import CHECKPOINT, load_checkpoint, load_network
 from train.config import FitConfig, make_config
 from train.errors import CheckpointError, ConfigError, DatasetError
 from train.export import deployed, export_bundle
-from train.models.dcinet import DCINet, Persons
 from train.fit import fit, learning_rate
+from train.models.dcinet import DCINet, Persons
 from train.pretrained import load_imagenet
 from train.synthetic.world import WorldSpec
 from train.synthetic.writer import write_world
@@ -89,7 +89,7 @@ def test_a_cut_checkpoint_is_named(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_world_without_training_frames_is_named(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such|no training|missing|not a"):
+    with pytest.raises(DatasetError, match="nowhere"):
         fit(tiny(tmp_path / "nowhere", tmp_path / "run"))
 
 

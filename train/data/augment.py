@@ -68,12 +68,14 @@ def _move(
 
 def _area(boxes: Boxes) -> NDArray[np.float32]:
     size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    return (size[:, 0] * size[:, 1]).astype(np.float32)
+    product: Boxes = (size[:, 0] * size[:, 1]).astype(np.float32)
+    return product
 
 
 def _blur(frame: Picture) -> Picture:
-    smooth = avg_pool2d(torch.from_numpy(frame).float()[None], 3, stride=1, padding=1,
-                        count_include_pad=False)
+    smooth = avg_pool2d(
+        torch.from_numpy(frame).float()[None], 3, stride=1, padding=1, count_include_pad=False
+    )
     return smooth[0].round().to(torch.uint8).numpy()
 
 

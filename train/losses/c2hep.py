@@ -23,7 +23,7 @@ def priority_pool(
     negatives, most similar first; then random ones up to ``size``. The pool is larger than
     ``size`` only when the batch alone has more identities.
     """
-    present = labels[labels >= 0].unique()
+    present = torch.unique(labels[labels >= 0])
     pool = torch.cat([present, _hard(features, labels, dictionary, hard, present)])
     pool = pool[: max(size, len(present))]
     rest = torch.ones(identities, dtype=torch.bool)
@@ -83,7 +83,7 @@ class ClassCentres(nn.Module):
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Move each identity's centre once, by the mean of its features (Eq. 7)."""
-        identities, row = labels[labels >= 0].unique(return_inverse=True)
+        identities, row = torch.unique(labels[labels >= 0], return_inverse=True)
         if not len(identities):
             return
         chosen = features[labels >= 0].detach().to(self.centres.dtype)

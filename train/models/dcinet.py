@@ -5,6 +5,7 @@ Zhang et al., "Tasks Integrated Networks", TPAMI 2020, Fig. 2 (right). Frames ar
 shapes but for the batch: they are what is exported.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -93,12 +94,12 @@ class ReidHead(nn.Module):
         height = features.shape[2]
         edges = [round(i * height / self.rows) for i in range(self.rows + 1)]
         stripes = [
-            features[:, :, low : max(high, low + 1)].mean(dim=2)
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            features[:, :, low : max(high, low + 1)].mean(dim=2) for low, high in pairwise(edges)
         ]
         embedding = self.neck(self.linear(torch.cat(stripes, dim=1))).float()
         norm = embedding.square().sum(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
-        return embedding / norm
+        unit: Tensor = embedding / norm
+        return unit
 
 
 class DCINet(nn.Module):

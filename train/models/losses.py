@@ -56,7 +56,9 @@ def _regress(deltas: Tensor, wanted: Tensor, positive: Tensor, drawn: Tensor) ->
     return losses / drawn.sum().clamp(min=1)
 
 
-def _wanted(matched: Match, targets: Targets, boxes: Tensor, weights: tuple[float, float]) -> Tensor:
+def _wanted(
+    matched: Match, targets: Targets, boxes: Tensor, weights: tuple[float, float]
+) -> Tensor:
     return encode(take(targets.boxes, matched.row), boxes, weights)
 
 
@@ -133,12 +135,16 @@ def draw_rois(
     negative = real & (matched.overlap < 0.5) & ~matched.ignored
     drawn = sample(positive, negative, config.rois, config.foreground, generator)
     order = drawn.float().argsort(dim=1, descending=True, stable=True)[:, : config.rois]
-    pick = Match(*(torch.gather(v, 1, order) for v in (matched.overlap, matched.row, matched.ignored)))
+    fields = (matched.overlap, matched.row, matched.ignored)
+    picked = Match(*(torch.gather(field, 1, order) for field in fields))
     used = torch.gather(drawn, 1, order)
-    return DrawnRois(take(candidates, order), used, torch.gather(positive, 1, order) & used, pick)
+    persons = torch.gather(positive, 1, order) & used
+    return DrawnRois(take(candidates, order), used, persons, picked)
 
 
-def reid_boxes(refined: Tensor, positive: Tensor, targets: Targets, per_box: int) -> tuple[Tensor, Tensor]:
+def reid_boxes(
+    refined: Tensor, positive: Tensor, targets: Targets, per_box: int
+) -> tuple[Tensor, Tensor]:
     """Return boxes ``(B, R, 4)`` and labels ``(B, R)`` (`PAD` = unused) for the re-ID head.
 
     Refined boxes of positive RoIs (no gradient) that still overlap their person by 0.5, at most

@@ -23,7 +23,11 @@ def filled(labels: list[int], dim: int = 16, slots: int | None = None) -> Featur
 
 
 def slow_olp(
-    features: Tensor, labels: list[int], frames: list[int], dictionary: FeatureDictionary, scale: float
+    features: Tensor,
+    labels: list[int],
+    frames: list[int],
+    dictionary: FeatureDictionary,
+    scale: float,
 ) -> float:
     losses = []
     for a, anchor in enumerate(features):
@@ -45,9 +49,7 @@ def test_agrees_with_a_loop_over_equation_1(scale: float) -> None:
     labels, frames = [0, 0, 1, 1, 2, -1, 0], [0, 1, 0, 1, 0, 1, 0]
     features = unit(len(labels))
     dictionary = filled([0, 1, -1, 5, 2], slots=8)
-    loss = olp_loss(
-        features, torch.tensor(labels), torch.tensor(frames), dictionary, scale=scale
-    )
+    loss = olp_loss(features, torch.tensor(labels), torch.tensor(frames), dictionary, scale=scale)
     assert loss.item() == pytest.approx(slow_olp(features, labels, frames, dictionary, scale))
 
 

@@ -1,0 +1,32 @@
+"""Import what need not be installed, or say how to install it."""
+
+import importlib
+import sys
+from types import ModuleType
+
+from engines.errors import BackendUnavailableError
+
+
+def require(module: str, extra: str = "") -> ModuleType:
+    """Import and return ``module``; ``extra`` is the optional group that installs it ("" = base).
+
+    Raises:
+        BackendUnavailableError: not installed (naming the command that installs it), or
+            installed but unable to load here.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != module.partition(".")[0]:
+            raise _cannot_load(module, error) from error
+        group = f"[{extra}]" if extra else ""
+        raise BackendUnavailableError(
+            f"{module} is not installed; in the folder of Sightline's sources run: "
+            f"{sys.executable} -m pip install -e '.{group}'"
+        ) from error
+    except (ImportError, OSError) as error:
+        raise _cannot_load(module, error) from error
+
+
+def _cannot_load(module: str, error: Exception) -> BackendUnavailableError:
+    return BackendUnavailableError(f"{module} is installed but cannot be loaded: {error}")
