@@ -1,10 +1,15 @@
 """Import what need not be installed, or say how to install it."""
 
 import importlib
+import os
 import sys
 from types import ModuleType
 
 from engines.errors import BackendUnavailableError
+
+SILENCED = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Set before a runtime loads: ONNX Runtime (1.31) else keeps a device id in the home
+folder and is built to report its use to its maker. After the import it is too late."""
 
 
 def require(module: str, extra: str = "") -> ModuleType:
@@ -14,6 +19,7 @@ def require(module: str, extra: str = "") -> ModuleType:
         BackendUnavailableError: not installed (naming the command that installs it), or
             installed but unable to load here.
     """
+    os.environ.update(SILENCED)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
