@@ -1,0 +1,202 @@
+"""One camera, one thread: connect, read, hand frames on, and come back after a failure.
+
+States: connecting -> live -> (stalled) -> retrying -> connecting ...; a recording goes
+connecting -> live -> ended, or failed if it cannot be opened. Whatever happens in the thread,
+it ends by telling the batcher and by leaving its reason: nobody waits for a dead camera.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamer.address import is_file
+from streamer.backoff import Backoff
+from streamer.batcher import Batcher
+from streamer.errors import Cause, SourceUnavailableError
+from streamer.redact import redact
+from streamer.settings import CameraSettings
+from streamer.source import Reader
+
+PROVEN_S = 10.0
+"""A camera that stayed live this long is well again: its back-off starts anew."""
+MIN_STALL_S = 2.0
+STALL_INTERVALS = 10.0
+"""A live camera is stalled after this many of its own frame intervals without a frame."""
+
+ReaderFactory = Callable[[CameraSettings], Reader]
+
+
+class State(StrEnum):
+    """What a camera is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    ENDED = "ended"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A camera could not be read any more, or could not be opened."""
+
+    reason: str
+    cause: Cause
+
+
+class Camera:
+    """The thread of one camera; everything public may be read from other threads."""
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        batcher: Batcher,
+        stop: threading.Event,
+        *,
+        backoff: Backoff,
+        reader: ReaderFactory = Reader,
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.live_source = not is_file(settings.url)
+        self.error = ""
+        self.connects = 0
+        self.frames = 0
+        self.promised_end_ms: int | None = None
+        """When a recording that was cut off should have ended."""
+        self._batcher = batcher
+        self._stop = stop
+        self._backoff = backoff
+        self._open_reader = reader
+        self._state = State.CONNECTING
+        self._reader: Reader | None = None
+        self._lost: Counter[str] = Counter()
+        self._losses: deque[Loss] = deque()
+        self._last_frame_s: float | None = None
+        self._interval_s = 0.0
+        self._thread = threading.Thread(
+            target=self._guarded, name=f"camera {settings.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread; False if it is still blocked in a read (it ends by itself)."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def state(self, now_s: float) -> State:
+        """Return the state at a monotonic time: only the age of the last frame shows a stall."""
+        if self._state is State.LIVE and self.live_source and self._age_s(now_s) > self.stall_s:
+            return State.STALLED
+        return self._state
+
+    @property
+    def reconnects(self) -> int:
+        """How often the camera came back."""
+        return max(0, self.connects - 1)
+
+    @property
+    def stall_s(self) -> float:
+        """How old the last frame may be before the camera counts as stalled."""
+        return max(MIN_STALL_S, STALL_INTERVALS * self._interval_s)
+
+    def _age_s(self, now_s: float) -> float:
+        return 0.0 if self._last_frame_s is None else now_s - self._last_frame_s
+
+    @property
+    def clock_offset_s(self) -> float | None:
+        """Camera clock minus ours, where the camera tells its own."""
+        reader = self._reader
+        return None if reader is None else reader.clock.offset_s
+
+    def dropped(self) -> dict[str, int]:
+        """Return the frames lost so far, by cause."""
+        reader = self._reader
+        counts = self._lost + Counter(self._batcher.dropped(self.name))
+        counts += reader.lost if reader is not None else Counter()
+        return dict(sorted(counts.items()))
+
+    def take_losses(self) -> list[Loss]:
+        """Return the failures since the last call, oldest first."""
+        return [self._losses.popleft() for _ in range(len(self._losses))]
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # noqa: BLE001 - carried to the report, the others go on
+            self._fail(f"internal error: {type(error).__name__}: {error}", Cause.UNREADABLE)
+        finally:
+            self._batcher.end(self.name)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            started_s = time.monotonic()
+            try:
+                self._session()
+            except SourceUnavailableError as error:
+                if not self.live_source:
+                    self._fail(error.reason, error.cause)
+                    return
+                self._lose(error, time.monotonic() - started_s)
+            else:
+                return
+
+    def _session(self) -> None:
+        """Read one connection to its end; returns if the camera needs no other.
+
+        Raises:
+            SourceUnavailableError: it could not be opened, or a live stream was lost.
+        """
+        self._state = State.CONNECTING
+        reader = self._reader = self._open_reader(self.settings)
+        try:
+            info = reader.open()
+            self.live_source = info.live
+            self._batcher.set_lossless(self.name, not info.live)
+            self._pump(reader)
+        finally:
+            self._reader, self._lost = None, self._lost + reader.lost
+            reader.close()
+        if not self._stop.is_set():
+            self._state = State.ENDED
+            self.error = redact(reader.fault, self.settings.url)
+            self.promised_end_ms = reader.promised_end_ms
+
+    def _pump(self, reader: Reader) -> None:
+        for frame in reader.frames():
+            self._note_frame(time.monotonic())
+            if self._stop.is_set() or (frame is not None and not self._batcher.put(frame)):
+                return
+
+    def _note_frame(self, now_s: float) -> None:
+        """Count a decoded picture and learn how often they come."""
+        self.frames += 1
+        if self._state is State.LIVE and self._last_frame_s is not None:
+            self._interval_s += 0.05 * (now_s - self._last_frame_s - self._interval_s)
+        self._last_frame_s = now_s
+        if self._state is not State.LIVE:
+            self._state = State.LIVE
+            self.error = ""
+            self.connects += 1
+
+    def _lose(self, error: SourceUnavailableError, lived_s: float) -> None:
+        """Note that a live camera is away, and wait before the next try."""
+        if self._state is State.LIVE and lived_s >= PROVEN_S:
+            self._backoff.reset()
+        self.error = error.reason
+        self._losses.append(Loss(error.reason, error.cause))
+        self._state = State.RETRYING
+        self._stop.wait(self._backoff.next_s())
+
+    def _fail(self, reason: str, cause: Cause) -> None:
+        self.error = redact(reason, self.settings.url)
+        self._losses.append(Loss(self.error, cause))
+        self._state = State.FAILED
