@@ -1,8 +1,8 @@
 """Frames of all cameras become batches: full or late, and fair.
 
 A recording loses nothing: its thread waits while its line is full. A live camera keeps only its
-newest frame; the older one is dropped and counted. ``poll`` holds all the logic and takes the
-time as an argument; ``get`` only waits around it.
+newest frame (one that comes in bursts, a few of them); older ones are dropped and counted.
+``poll`` holds all the logic and takes the time as an argument; ``get`` only waits around it.
 """
 
 import threading
@@ -56,15 +56,16 @@ class Batcher:
         self._changed = threading.Condition()
 
     def add(self, camera: str, *, lossless: bool, depth: int = 1) -> None:
-        """Make room for a camera; ``depth`` frames of a recording may wait, one of a live one."""
+        """Make room for ``depth`` frames of a camera; more of them wait, or push out the oldest."""
         with self._changed:
-            self._lines[camera] = _Line(lossless, max(1, depth) if lossless else 1)
+            self._lines[camera] = _Line(lossless, max(1, depth))
             self._turn.append(camera)
 
-    def set_lossless(self, camera: str, lossless: bool) -> None:
-        """Say what a source has proved to be once it was opened."""
+    def keep(self, camera: str, *, lossless: bool, depth: int) -> None:
+        """Say what a source has proved to be once it was opened; see ``add``."""
         with self._changed:
-            self._lines[camera].lossless = lossless
+            line = self._lines[camera]
+            line.lossless, line.depth = lossless, max(1, depth)
 
     def put(self, frame: Frame) -> bool:
         """Hand in a frame; waits for room if nothing may be lost.

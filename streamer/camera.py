@@ -5,6 +5,7 @@ connecting -> live -> ended, or failed if it cannot be opened. Whatever happens 
 it ends by telling the batcher and by leaving its reason: nobody waits for a dead camera.
 """
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -15,6 +16,7 @@ from enum import StrEnum
 from streamer.address import is_file
 from streamer.backoff import Backoff
 from streamer.batcher import Batcher
+from streamer.container import SourceInfo
 from streamer.errors import Cause, SourceUnavailableError
 from streamer.redact import redact
 from streamer.settings import CameraSettings
@@ -25,6 +27,9 @@ PROVEN_S = 10.0
 MIN_STALL_S = 2.0
 STALL_INTERVALS = 10.0
 """A live camera is stalled after this many of its own frame intervals without a frame."""
+
+BURST_S, MAX_BURST = 3.0, 16
+"""How much of a bursty live stream may wait, in seconds and in frames."""
 
 ReaderFactory = Callable[[CameraSettings], Reader]
 
@@ -50,7 +55,10 @@ class Loss:
 
 
 class Camera:
-    """The thread of one camera; everything public may be read from other threads."""
+    """The thread of one camera; everything public may be read from other threads.
+
+    ``depth`` is how many frames of a recording may wait in the batcher.
+    """
 
     def __init__(
         self,
@@ -59,6 +67,7 @@ class Camera:
         stop: threading.Event,
         *,
         backoff: Backoff,
+        depth: int = 1,
         reader: ReaderFactory = Reader,
     ) -> None:
         self.settings = settings
@@ -70,6 +79,7 @@ class Camera:
         self.promised_end_ms: int | None = None
         """When a recording that was cut off should have ended."""
         self._batcher = batcher
+        self._depth = depth
         self._stop = stop
         self._backoff = backoff
         self._open_reader = reader
@@ -79,6 +89,8 @@ class Camera:
         self._losses: deque[Loss] = deque()
         self._last_frame_s: float | None = None
         self._interval_s = 0.0
+        first_depth = 1 if self.live_source else depth
+        batcher.add(self.name, lossless=not self.live_source, depth=first_depth)
         self._thread = threading.Thread(
             target=self._guarded, name=f"camera {settings.name}", daemon=True
         )
@@ -160,7 +172,10 @@ class Camera:
         try:
             info = reader.open()
             self.live_source = info.live
-            self._batcher.set_lossless(self.name, not info.live)
+            if info.live:
+                self._batcher.keep(self.name, lossless=False, depth=self._live_depth(info))
+            else:
+                self._batcher.keep(self.name, lossless=True, depth=self._depth)
             self._pump(reader)
         finally:
             self._reader, self._lost = None, self._lost + reader.lost
@@ -169,6 +184,12 @@ class Camera:
             self._state = State.ENDED
             self.error = redact(reader.fault, self.settings.url)
             self.promised_end_ms = reader.promised_end_ms
+
+    def _live_depth(self, info: SourceInfo) -> int:
+        """Return how many frames may wait: HLS brings whole segments at once."""
+        if info.format != "hls":
+            return 1
+        return min(MAX_BURST, math.ceil(BURST_S * self.settings.detect_fps))
 
     def _pump(self, reader: Reader) -> None:
         for frame in reader.frames():

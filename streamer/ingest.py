@@ -100,9 +100,9 @@ class _Ingest:
 
     def _camera(self, settings: CameraSettings, depth: int, reader: ReaderFactory) -> Camera:
         backoff = Backoff(self._pace.backoff_low_s, self._pace.backoff_high_s)
-        camera = Camera(settings, self._batcher, self._halt, backoff=backoff, reader=reader)
-        self._batcher.add(settings.name, lossless=not camera.live_source, depth=depth)
-        return camera
+        return Camera(
+            settings, self._batcher, self._halt, backoff=backoff, depth=depth, reader=reader
+        )
 
     def _lane(self, settings: CameraSettings) -> Lane:
         return Lane(settings, self._engine.info.model, self._engine.info.score_threshold)

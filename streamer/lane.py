@@ -29,11 +29,13 @@ class Lane:
             max_age_s=max(2.0, _MISSED_FRAMES * interval_s),
             lost_after_s=max(0.8, 1.5 * interval_s),
         )
-        strong = SamplerSettings(strong_score=high_score + 0.5 * (1 - high_score))
+        sampling = SamplerSettings(
+            min_score=high_score, strong_score=high_score + 0.5 * (1 - high_score)
+        )
         self.settings = settings
         self.coverage = CoverageLog(settings.name, model, interval_s)
         self._tracker = Tracker(settings.name, tracking)
-        self._sampler = Sampler(strong)
+        self._sampler = Sampler(sampling)
         self._last_ms: int | None = None
         self.searched = 0
         self.sightings = 0

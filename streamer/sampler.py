@@ -29,6 +29,8 @@ class SamplerSettings:
     """When the first shot of a living tracklet is due; later ones after 3x, 7x, ..."""
     gap_s: float = 1.0
     renew_s: float = 30.0
+    min_score: float = 0.0
+    """Less sure looks carry a tracklet on but never become a shot."""
     strong_score: float = 0.75
     """A single hit at least this sure is somebody."""
     last_over_best: float = 0.5
@@ -88,7 +90,7 @@ class Sampler:
         """
         at_ms = frame.captured_at_ms
         life = self._lives.setdefault(track.id, _Life(track.first_ms))
-        if not life.given_ms or at_ms - life.given_ms[-1] >= self._settings.gap_s * 1000:
+        if self._may_be_shot(life, look, at_ms):
             quality = look_quality(frame.pixels, look.box, look.score, others)
             if quality > (life.best.quality if life.best else 0.0):
                 life.best = self._shot(track, frame, look, quality)
@@ -110,6 +112,10 @@ class Sampler:
         """Return the first time of an open tracklet of which nothing was handed out yet."""
         return min((life.first_ms for life in self._lives.values() if not life.given_ms),
                    default=None)  # fmt: skip
+
+    def _may_be_shot(self, life: _Life, look: Look, at_ms: int) -> bool:
+        apart = not life.given_ms or at_ms - life.given_ms[-1] >= self._settings.gap_s * 1000
+        return apart and look.score >= self._settings.min_score
 
     def _is_somebody(self, track: Track) -> bool:
         return track.hits > 1 or track.top_score >= self._settings.strong_score

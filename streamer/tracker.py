@@ -32,13 +32,17 @@ class TrackerSettings:
     """Faster than this nobody goes, measured in the person's own height of 1.7 m."""
     slack_heights: float = 0.3
     """Distance, in box heights, that costs nothing: jitter of boxes."""
-    min_cosine: float = 0.35
+    min_cosine: float = 0.4
     """Below this likeness only a strong overlap joins."""
     min_iou_alone: float = 0.4
     """This overlap joins even people who do not look alike (turned, half hidden)."""
-    lost_cosine: float = 0.5
+    lost_cosine: float = 0.55
     """Likeness asked of somebody who was out of sight."""
     lost_after_s: float = 0.8
+    weak_iou: float = 0.4
+    """Overlap asked of an unsure detection, besides likeness: most of those are nobody."""
+    weights: tuple[float, float, float] = (0.25, 0.6, 0.15)
+    """Of missing overlap, unlikeness and way walked in the cost of a pair."""
     height_ratio: float = 2.5
     """Box heights may differ by this factor (legs hidden behind furniture)."""
 
@@ -103,7 +107,8 @@ class Tracker:
         strong = detections.scores >= self._settings.high_score
         high = np.flatnonzero(strong)
         matches, free_tracks, free_high = self._match(self._tracks, detections, high, at_ms)
-        more, _, _ = self._match(free_tracks, detections, np.flatnonzero(~strong), at_ms)
+        weak = np.flatnonzero(~strong)
+        more, _, _ = self._match(free_tracks, detections, weak, at_ms, weak=True)
         for track, row in (*matches, *more):
             track.follow(*_row(detections, row), at_ms)
             track.top_score = max(track.top_score, float(detections.scores[row]))
@@ -122,12 +127,18 @@ class Tracker:
         return ended
 
     def _match(
-        self, tracks: list[Track], detections: Detections, rows: NDArray[np.intp], at_ms: int
+        self,
+        tracks: list[Track],
+        detections: Detections,
+        rows: NDArray[np.intp],
+        at_ms: int,
+        *,
+        weak: bool = False,
     ) -> tuple[list[tuple[Track, int]], list[Track], NDArray[np.intp]]:
         """Return (matches, tracks left over, rows left over)."""
         if not tracks or not len(rows):
             return [], list(tracks), rows
-        cost = self._cost(tracks, detections, rows, at_ms)
+        cost = self._cost(tracks, detections, rows, at_ms, weak)
         picked = [(int(t), int(d)) for t, d in zip(*linear_sum_assignment(cost), strict=True)]
         picked = [(t, d) for t, d in picked if cost[t, d] < _IMPOSSIBLE]
         used_tracks, used_rows = {t for t, _ in picked}, {d for _, d in picked}
@@ -139,7 +150,12 @@ class Tracker:
         )
 
     def _cost(
-        self, tracks: list[Track], detections: Detections, rows: NDArray[np.intp], at_ms: int
+        self,
+        tracks: list[Track],
+        detections: Detections,
+        rows: NDArray[np.intp],
+        at_ms: int,
+        weak: bool,
     ) -> NDArray[np.float64]:
         """Return the cost (T, R) of every pair; ``_IMPOSSIBLE`` where it may not be."""
         s = self._settings
@@ -153,7 +169,10 @@ class Tracker:
         alike = cosine >= np.where(lost, s.lost_cosine, s.min_cosine)
         possible = (walked <= 1) & self._same_height(predicted, boxes)
         possible &= alike | ((iou >= s.min_iou_alone) & ~lost)
-        cost = 0.4 * (1 - iou) + 0.4 * (1 - cosine) + 0.2 * walked
+        if weak:
+            possible &= (iou >= s.weak_iou) & alike
+        place, looks, way = s.weights
+        cost = place * (1 - iou) + looks * (1 - cosine) + way * walked
         return np.where(possible, cost, _IMPOSSIBLE)
 
     def _walked(

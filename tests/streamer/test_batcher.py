@@ -57,11 +57,21 @@ def test_nothing_waits_if_nobody_can_add() -> None:
 
 def test_live_cameras_keep_the_newest_and_count_the_rest() -> None:
     batcher = Batcher(batch=1)
-    batcher.add("a", lossless=False, depth=9)
+    batcher.add("a", lossless=False)
     for i in range(10):
         assert batcher.put(frame("a", i))
     assert taken(batcher.poll(1.0)) == [("a", 9)]
     assert batcher.dropped("a") == {LATE: 9}
+
+
+def test_a_bursty_camera_may_keep_a_few() -> None:
+    batcher = Batcher(batch=8, window_s=0)
+    batcher.add("a", lossless=False)
+    batcher.keep("a", lossless=False, depth=3)
+    for i in range(10):
+        batcher.put(frame("a", i))
+    assert taken(batcher.poll(1.0)) == [("a", 7), ("a", 8), ("a", 9)]
+    assert batcher.dropped("a") == {LATE: 7}
 
 
 def test_no_camera_starves() -> None:
@@ -146,7 +156,7 @@ def test_a_frame_that_comes_while_waiting_wakes_get() -> None:
 def test_a_source_may_prove_to_be_a_recording() -> None:
     batcher = Batcher(batch=1)
     batcher.add("a", lossless=False)
-    batcher.set_lossless("a", True)
+    batcher.keep("a", lossless=True, depth=1)
     batcher.put(frame("a", 0))
     second = threading.Thread(target=batcher.put, args=(frame("a", 1),))
     second.start()

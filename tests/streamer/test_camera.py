@@ -20,8 +20,9 @@ class Setting:
         self.batcher = Batcher(batch=4, window_s=0.01)
         self.stop = threading.Event()
         self.backoff = Backoff(0.01, 0.05)
-        self.camera = Camera(settings, self.batcher, self.stop, backoff=self.backoff, **more)
-        self.batcher.add(settings.name, lossless=not self.camera.live_source, depth=4)
+        self.camera = Camera(
+            settings, self.batcher, self.stop, backoff=self.backoff, depth=4, **more
+        )
         self.frames = []
 
     def run(self, limit_s: float = 10.0) -> "Setting":

@@ -85,6 +85,16 @@ def test_a_single_weak_hit_is_nobody_and_a_single_strong_one_is_somebody() -> No
         assert sampler.tracklets == shots
 
 
+def test_a_look_that_is_not_sure_never_becomes_a_shot() -> None:
+    sampler = Sampler(SamplerSettings(min_score=0.5))
+    who = track()
+    for at_ms, score in ((0, 0.6), (200, 0.49), (400, 0.4)):
+        height = 60 if score > 0.5 else 160
+        sampler.observe(who, frame(at_ms), Look(box(height), score, VECTOR), NOBODY)
+    (shot,) = sampler.end(who)
+    assert shot.captured_at_ms == 0
+
+
 def test_a_poor_last_look_is_left_out() -> None:
     sampler = Sampler()
     who = track()

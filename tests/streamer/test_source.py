@@ -2,6 +2,8 @@
 
 import math
 import socket
+import threading
+import time
 from pathlib import Path
 
 import av
@@ -232,3 +234,40 @@ def test_every_error_of_ffmpeg_becomes_ours() -> None:
             raise kind(5, "x hunter2", "rtsp://u:hunter2@h/s")
         assert "hunter2" not in str(caught.value)
         assert caught.value.cause is cause_of(caught.value.__cause__)
+
+
+def test_a_live_playlist_is_live_and_its_bursts_keep_their_times(
+    kit, tmp_path, camera_settings
+) -> None:
+    """Segments of a second come whole; stamps stay a frame apart and lie in the past."""
+    over = threading.Event()
+
+    def live_pictures():
+        began_s = time.monotonic()
+        for i, picture in enumerate(grey_levels(600)):
+            over.wait(max(0.0, began_s + i / 10 - time.monotonic()))
+            if over.is_set():
+                return
+            yield picture
+
+    options = {"hls_time": "1", "hls_list_size": "4", "hls_flags": "delete_segments"}
+    writer = threading.Thread(
+        target=lambda: kit.encode(tmp_path / "live.m3u8", live_pictures(), options=options)
+    )
+    writer.start()
+    try:
+        while not (tmp_path / "live.m3u8").is_file():
+            time.sleep(0.05)
+        with kit.serving(tmp_path) as base, Reader(camera_settings(f"{base}/live.m3u8")) as reader:
+            assert reader.info is not None
+            assert reader.info.live
+            stamps = [
+                (frame.captured_at_ms, time.time() * 1000)
+                for frame, _ in zip((f for f in reader.frames() if f), range(12), strict=False)
+            ]
+    finally:
+        over.set()
+        writer.join(10)
+    gaps = np.diff([captured for captured, _ in stamps])
+    assert gaps == pytest.approx(200, abs=60)
+    assert all(-50 < now - captured < 6000 for captured, now in stamps)
