@@ -9,6 +9,7 @@ import copy
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from engines.bundle import write_bundle
 from engines.lint import lint_graph
+from train.calibrate import logit_shift
 from train.checkpoint import Checkpoint, load_checkpoint, load_network
-from train.config import FitConfig
+from train.config import FitConfig, NetworkConfig
 from train.data.people import load_people
 from train.errors import ExportError
 from train.models.dcinet import DCINet
@@ -174,19 +176,27 @@ def export_bundle(
     name: str | None = None,
     metrics: Mapping[str, Any] | None = None,
     command: str = "",
+    input_hw: tuple[int, int] | None = None,
+    cut: float = 0.5,
+    calibrated_on: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write the engine bundle of a checkpoint and return ``out``.
 
     ``command`` is how the run was started, word for word; ``metrics`` what the engine scored.
+    ``input_hw`` is another input size than the training's: the network is convolutional, and
+    a larger input makes small persons easier. A score of ``cut`` becomes 0.5
+    (`train.calibrate`), found on the data sets ``calibrated_on``.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
         BundleError: something lies at ``out``, or the disk refuses.
         ExportError: the graph breaks a rule of `engines.lint`.
     """
-    saved = load_checkpoint(checkpoint)
+    saved = _resized(load_checkpoint(checkpoint), input_hw)
     config, net = saved.config, deployed(load_network(saved))
+    with torch.no_grad():
+        net.detection.logits.bias[1] += logit_shift(cut)
     search, query = export_search(net), export_query(net)
     for kind, graph in (("search", search), ("query", query)):
         broken = lint_graph(graph)
@@ -206,11 +216,22 @@ def export_bundle(
         preset=config.preset,
         dataset=", ".join(path.name for path in config.data),
         metrics=metrics or {},
-        training=_training(saved, command),
+        training=_training(saved, command)
+        | {"calibration": {"cut": round(cut, 4), "data": list(calibrated_on)}},
         attributions=_attributions(config),
         versions=_versions(),
         overwrite=overwrite,
     )
+
+
+def _resized(saved: Checkpoint, input_hw: tuple[int, int] | None) -> Checkpoint:
+    if input_hw is None:
+        return saved
+    try:
+        network = NetworkConfig(**(saved.config.network.model_dump() | {"input_hw": input_hw}))
+    except ValueError as error:
+        raise ExportError(f"cannot export for an input of {input_hw}: {error}") from error
+    return replace(saved, config=saved.config.model_copy(update={"network": network}))
 
 
 def _training(saved: Checkpoint, command: str) -> dict[str, Any]:

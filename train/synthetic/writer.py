@@ -9,7 +9,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -136,8 +138,20 @@ def _render_cameras(
     shared = context.Value("q", 0)
     with ProcessPoolExecutor(count, context, _start_worker, (shared,)) as pool:
         jobs = [pool.submit(_job, root, spec, i, every_s) for i in range(spec.cameras)]
-        _watch(jobs, lambda: progress(shared.value, total) if progress else None)
-        return [job.result() for job in jobs]
+        try:
+            _watch(jobs, lambda: progress(shared.value, total) if progress else None)
+            return [job.result() for job in jobs]
+        except BaseException:
+            _call_off(shared, jobs)
+            raise
+
+
+def _call_off(shared: "Synchronized[int]", jobs: list[Future[VideoLabels]]) -> None:
+    """Let the workers stop at their next frame instead of rendering to the end."""
+    with shared.get_lock():
+        shared.value = _CALLED_OFF
+    for job in jobs:
+        job.cancel()
 
 
 def _watch(jobs: list[Future[VideoLabels]], report: Callable[[], None]) -> None:
@@ -167,18 +181,36 @@ class _Counter:
         self._report(self._count)
 
 
+_CALLED_OFF = -(2**62)
+"""The counter of frames is far below 0 when nobody wants the frames any more."""
 _shared: "Synchronized[int] | None" = None
+
+
+class _CalledOffError(Exception):
+    """The world is not wanted any more."""
 
 
 def _start_worker(shared: "Synchronized[int]") -> None:
     global _shared  # noqa: PLW0603  a spawned process receives its counter only here
     _shared = shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Do not outlive a parent that was killed: idle workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _count_shared() -> None:
     if _shared is not None:
         with _shared.get_lock():
             _shared.value += 1
+            if _shared.value < 0:
+                raise _CalledOffError
 
 
 def _job(root: Path, spec: WorldSpec, index: int, every_s: float) -> VideoLabels:

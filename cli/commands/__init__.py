@@ -1,0 +1,1 @@
+"""The commands: signatures and help; the work is done by the modules they call."""

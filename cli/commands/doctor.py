@@ -1,0 +1,27 @@
+"""``sightline doctor``: is everything here that Sightline needs?"""
+
+import typer
+
+from cli.options import GalleryOption, JsonOption, command
+
+EPILOG = """[bold]Examples[/bold]
+
+  sightline doctor
+  sightline doctor --json"""
+
+
+def doctor(gallery: GalleryOption = None, json_: JsonOption = False) -> None:
+    """Check this machine: what works, what is missing, what to do about it.
+
+    Decodes a clip, runs the shipped engine on a frame, writes and reads a gallery in a
+    temporary folder, and looks at the disk. Redis and GPUs are reported, not required.
+    Exit code 0 when everything required works, else 1.
+    """
+    from cli.doctor import run_doctor
+
+    run_doctor(gallery, as_json=json_)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    command(app, "doctor", epilog=EPILOG, panel="Look inside")(doctor)

@@ -1,0 +1,220 @@
+"""Run an ingest: watch it, stop it cleanly, and say at the end what became of every camera."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from cli import errors
+from cli.errors import CliError
+from cli.options import engine_path, gallery_path, parse_cameras
+from cli.output import complain, note, plain, show, show_json, stderr, table, warn, watched
+from cli.stopping import Stop, stopping
+from engines.engine import open_engine
+from gallery.gallery import Gallery
+from streamer.address import is_file, local_path
+from streamer.camera import State
+from streamer.errors import SourceUnavailableError, StreamError
+from streamer.ingest import ingest
+from streamer.probe import probe
+from streamer.site import Site, load_site, site_from_cameras
+from streamer.status import CameraReport, IngestReport, IngestStatus
+
+GIVE_UP_S = 5.0
+"""Nothing else to do, and cameras that never answered: so long they are tried all the same."""
+_OVER = (State.ENDED, State.FAILED, State.DISABLED)
+
+
+def run_ingest(
+    site_file: Path | None,
+    cameras: list[str],
+    *,
+    gallery: Path | None,
+    engine: Path | None,
+    threads: int | None,
+    keep_trying: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Ingest until everything is read or somebody says stop; then report and set the exit code."""
+    site = _site(site_file, cameras)
+    _refuse_unreadable(site)
+    path = gallery_path(gallery)
+    with (
+        open_engine(engine_path(engine), threads=threads) as opened,
+        Gallery.open(path, model=opened.info.model, create=True) as store,
+        stopping() as stop,
+        _watching(quiet) as draw,
+    ):
+        watch = Watch(stop, draw, give_up_s=None if keep_trying else GIVE_UP_S)
+        report = ingest(site, opened, store, stop=stop.event, progress=watch.see)
+        model = opened.info.model
+    if as_json:
+        show_json(_document(path, model, report))
+    else:
+        show(cameras_table(report), summary(report))
+    _finish(report, stop)
+
+
+def _site(site_file: Path | None, cameras: list[str]) -> Site:
+    if (site_file is None) == (not cameras):
+        raise CliError("name a SITE.yaml or at least one --camera NAME=URL, not both")
+    if site_file is not None:
+        return load_site(site_file)
+    site = site_from_cameras(parse_cameras(cameras))
+    files = [camera for camera in site.cameras.values() if is_file(camera.url)]
+    lost = [camera for camera in files if not local_path(camera.url).is_file()]
+    if lost:
+        lines = [f"camera {camera.name}: no such file: {camera.shown_url}" for camera in lost]
+        raise StreamError("\n".join(lines))
+    return site
+
+
+def _refuse_unreadable(site: Site) -> None:
+    """Raise when all that shall be read are files and none can be: no gallery is made for that.
+
+    Raises:
+        StreamError: it says why, a line for each file.
+    """
+    faults: list[str] = []
+    enabled = [camera for camera in site.cameras.values() if camera.enabled]
+    for camera in enabled:
+        if not is_file(camera.url):
+            return
+        try:
+            probe(camera.url, seconds=0)
+        except SourceUnavailableError as error:
+            faults.append(f"camera {camera.name}: {error}")
+        else:
+            return
+    raise StreamError("\n".join(faults) or "the site has no camera that is switched on")
+
+
+class Watch:
+    """Follows the status: draws it, warns of what changed, and gives up when nothing is left."""
+
+    def __init__(
+        self,
+        stop: Stop,
+        draw: Callable[[IngestStatus], None],
+        *,
+        give_up_s: float | None,
+    ) -> None:
+        self._stop = stop
+        self._draw = draw
+        self._give_up_s = give_up_s
+        self._hopeless_since_s: float | None = None
+        self._told: dict[str, str] = {}
+
+    def see(self, status: IngestStatus) -> None:
+        """Take the newest status."""
+        for camera in status.cameras:
+            self._tell(camera)
+        self._draw(status)
+        if self._give_up_s is None or not hopeless(status):
+            self._hopeless_since_s = None
+            return
+        if self._hopeless_since_s is None:
+            self._hopeless_since_s = status.seconds
+        if status.seconds - self._hopeless_since_s >= self._give_up_s:
+            self._stop.event.set()
+
+    def _tell(self, camera: CameraReport) -> None:
+        before = self._told.get(camera.camera, "")
+        if camera.error == before:
+            return
+        self._told[camera.camera] = camera.error
+        if camera.error:
+            again = "" if camera.state in _OVER else "; trying again"
+            warn(f"camera {camera.camera}: {camera.error}{again}")
+        else:
+            note(f"camera {camera.camera}: back")
+
+
+def hopeless(status: IngestStatus) -> bool:
+    """Tell whether all that is left are cameras that were tried and never answered."""
+    left = [camera for camera in status.cameras if camera.state not in _OVER]
+    return bool(left) and all(camera.frames == 0 and camera.error for camera in left)
+
+
+@contextmanager
+def _watching(quiet: bool) -> Iterator[Callable[[IngestStatus], None]]:
+    if quiet or not watched():
+        yield lambda status: None
+        return
+    with Live(console=stderr(), transient=True, auto_refresh=False) as live:
+        yield lambda status: live.update(_moving(status), refresh=True)
+
+
+def _moving(status: IngestStatus) -> Table:
+    out = cameras_table(status)
+    out.caption = f"{status.seconds:.0f} s, {status.frames_per_s:.1f} frames a second"
+    out.caption_justify = "left"
+    return out
+
+
+def cameras_table(status: IngestStatus) -> Table:
+    """Return the counters of all cameras, a row each."""
+    columns = ["camera", "state", ">frames", ">searched", ">sightings", ">tracklets", ">dropped"]
+    rows = [
+        (
+            camera.camera,
+            camera.state.value,
+            camera.frames,
+            camera.searched,
+            camera.sightings,
+            camera.tracklets,
+            sum(camera.dropped.values()),
+        )
+        for camera in status.cameras
+    ]
+    return table(columns, rows)
+
+
+def summary(report: IngestReport) -> str:
+    """Return the end of an ingest in one line."""
+    dropped = sum(sum(camera.dropped.values()) for camera in report.cameras)
+    return (
+        f"{report.sightings} sightings in {report.searched} frames searched, {dropped} dropped, "
+        f"{report.seconds:.1f} s, {report.frames_per_s:.1f} frames a second"
+    )
+
+
+def _document(path: Path, model: str, report: IngestReport) -> dict[str, object]:
+    cameras = [{**asdict(camera), "failed": camera.failed} for camera in report.cameras]
+    document: dict[str, object] = plain({
+        "gallery": str(path.absolute()),
+        "model": model,
+        "seconds": report.seconds,
+        "frames_per_s": report.frames_per_s,
+        "searched": report.searched,
+        "sightings": report.sightings,
+        "stopped": report.stopped,
+        "cameras": cameras,
+    })  # fmt: skip
+    return document
+
+
+def _finish(report: IngestReport, stop: Stop) -> None:
+    """Set the exit code: a signal first, then what could not be read."""
+    bad = [camera for camera in report.cameras if _unread(camera)]
+    for camera in bad:
+        what = "broke off" if camera.frames else "could not be read"
+        complain(f"camera {camera.camera} {what}: {camera.error} ({camera.url})")
+    for camera in report.cameras:
+        if camera.crowded:
+            warn(f"camera {camera.camera}: {camera.crowded} frames were so crowded that persons "
+                 "may be missing")  # fmt: skip
+    if stop.code is not None:
+        raise typer.Exit(stop.code)
+    if bad:
+        raise typer.Exit(errors.SOURCE)
+
+
+def _unread(camera: CameraReport) -> bool:
+    """Tell whether a camera never gave a frame, or a recording ended before its end."""
+    return camera.failed or (camera.state in _OVER and bool(camera.error))
