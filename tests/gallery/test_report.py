@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -240,6 +241,8 @@ def test_report_is_written_whole(content: ReportContent, tmp_path: Path) -> None
 def test_browser_reads_it_and_runs_nothing(content: ReportContent, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
+        if os.environ.get("REQUIRE_CHROMIUM") == "1":
+            pytest.fail("REQUIRE_CHROMIUM=1, but there is no Chromium")
         pytest.skip("no Chromium is installed")
     write_report(tmp_path / "report.html", evil(content))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

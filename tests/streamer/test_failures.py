@@ -18,7 +18,7 @@ QUICK = Pace(tick_s=0.05, backoff_low_s=0.05, backoff_high_s=0.2)
 
 
 @contextmanager
-def no_thread_left(limit_s: float = 10.0) -> Iterator[None]:
+def no_thread_left(limit_s: float = 30.0) -> Iterator[None]:
     """Fail if the block takes too long or leaves a camera thread behind."""
     began_s = time.monotonic()
     yield
