@@ -185,11 +185,15 @@ def _follow_all(gallery: Gallery, people: list[Person], steps: Steps) -> tuple[F
 
 
 def follow(gallery: Gallery, person: Person, sighting: Sighting | None) -> Followed:
-    """Build the journey from one sighting and score it; never sighted means nothing found."""
+    """Build the journey from one sighting and score it; never sighted means nothing found.
+
+    The visit that the sighting comes from is no finding: the scores leave it out.
+    """
     if sighting is None:
         return Followed(person, None, None, score_journey((), person.visits))
     answer = track(gallery, SearchQuery(sighting.embedding[None]))
-    return Followed(person, sighting, answer, score_journey(answer.journey, person.visits))
+    scores = score_journey(answer.journey, person.visits, given=sighting.id)
+    return Followed(person, sighting, answer, scores)
 
 
 def _first_sighted(everybody: tuple[Followed, ...]) -> Followed:

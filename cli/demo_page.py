@@ -40,6 +40,7 @@ def write_demo_page(
         note=chosen.answer.note,
         crop=gallery.crop,
         truth=chosen.person.visits,
+        given=chosen.sighting.id,
         figures=tuple(Figure(*row) for row in figures_of(outcome)),
         facts=made + gallery_facts(gallery),
     )
