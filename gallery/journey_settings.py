@@ -9,10 +9,10 @@ class JourneySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accept: float = Field(
-        default=0.55, ge=-1, le=1, description="score a tracklet needs to be taken"
+        default=0.60, ge=-1, le=1, description="score a tracklet needs to be taken"
     )
     strong: float = Field(
-        default=0.70, ge=-1, le=1, description="score from which a tracklet anchors the journey"
+        default=0.85, ge=-1, le=1, description="score from which a tracklet anchors the journey"
     )
     consider: float = Field(
         default=0.35, ge=-1, le=1, description="score from which a tracklet is worth an explanation"
@@ -24,7 +24,7 @@ class JourneySettings(BaseModel):
         description="searches again with the mean of the anchors found so far",
     )
     expansion: float = Field(
-        default=0.6,
+        default=0.7,
         ge=0,
         le=1,
         description="weight of likeness to that mean; the rest is to the query",

@@ -46,6 +46,10 @@ class Pace:
     backoff_high_s: float = 30.0
     weak_over_threshold: float = 0.5
     """Detections down to this part of the engine's threshold carry tracklets on."""
+    sure: float = 0.25
+    """How far between the engine's threshold and 1 a detection must score to start a tracklet
+    or to be stored: a false row costs every later search, a missing one a visit. On two rendered
+    sites journeys scored F1 0.82 at 0, 0.84 at 0.25 and 0.76 at 0.5."""
 
 
 def ingest(
@@ -105,7 +109,9 @@ class _Ingest:
         )
 
     def _lane(self, settings: CameraSettings) -> Lane:
-        return Lane(settings, self._engine.info.model, self._engine.info.score_threshold)
+        info = self._engine.info
+        least = info.score_threshold + self._pace.sure * (1 - info.score_threshold)
+        return Lane(settings, info.model, least)
 
     def run(self, stop: threading.Event, progress: Progress) -> IngestReport:
         """Run to the end; see ``ingest``."""
