@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.overlap import iou_matrix
 from engines.values import Detections
 
 MIN_IOU = 0.5
@@ -64,28 +65,12 @@ def compare(a: Sequence[Detections], b: Sequence[Detections]) -> Agreement:
 
 def _pairs(a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
     """Yield the rows of ``a`` and ``b`` that belong together, best overlap first."""
-    overlap = iou(a, b)
+    overlap = iou_matrix(a, b)
     while overlap.size and overlap.max() >= MIN_IOU:
         i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
         yield int(i), int(j)
         overlap[i, :] = -1
         overlap[:, j] = -1
-
-
-def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the overlap (N, M) in 0..1 of boxes (N, 4) with boxes (M, 4); 0 without area."""
-    x, y = a.astype(np.float64)[:, None], b.astype(np.float64)[None, :]
-    sides = np.minimum(x[..., 2:], y[..., 2:]) - np.maximum(x[..., :2], y[..., :2])
-    shared = np.clip(sides, 0, None).prod(axis=-1)
-    union = _area(x) + _area(y) - shared
-    overlap: NDArray[np.float64] = np.zeros_like(shared)
-    np.divide(shared, union, out=overlap, where=union > 0)
-    return overlap
-
-
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    area: NDArray[np.float64] = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)
-    return area
 
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from engines.overlap import iou_matrix
 from engines.values import Detections
 
 _IMPOSSIBLE = 1e6
@@ -235,13 +236,3 @@ def _feet(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _heads(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 1]], axis=1)
-
-
-def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the overlap (N, M), 0..1, of boxes (N, 4) and (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(x[:, 2:] - x[:, :2], 0, None), axis=1) for x in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - inner
-    return np.asarray(inner / np.maximum(union, 1e-9))

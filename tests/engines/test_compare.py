@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engines.compare import compare, iou
+from engines.compare import compare
+from engines.overlap import iou_matrix
 from engines.values import Detections
 
 
@@ -79,5 +80,5 @@ def test_no_frames_agree() -> None:
 def test_overlap_by_hand() -> None:
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [3, 3, 3, 3]], np.float32)
     expected = [[1, 1 / 3, 0, 0], [1 / 3, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-    np.testing.assert_allclose(iou(boxes, boxes), expected)
-    assert iou(boxes, boxes[:0]).shape == (4, 0)
+    np.testing.assert_allclose(iou_matrix(boxes, boxes), expected)
+    assert iou_matrix(boxes, boxes[:0]).shape == (4, 0)

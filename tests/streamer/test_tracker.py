@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engines.values import EMBEDDING_DIM, Detections
-from streamer.tracker import Tracker, TrackerSettings, iou_matrix
+from streamer.tracker import Tracker, TrackerSettings
 
 
 def who(*persons: int) -> np.ndarray:
@@ -152,10 +152,3 @@ def test_closing_ends_all() -> None:
     tracker.step(found([at(0), at(200)], [1, 2]), 0)
     assert len(tracker.close()) == 2
     assert tracker.close() == ()
-
-
-def test_overlap_is_symmetric_and_exact() -> None:
-    a = np.array([[0, 0, 10, 10], [5, 5, 15, 15], [50, 50, 50, 50]], float)
-    expected = [[1, 25 / 175, 0], [25 / 175, 1, 0], [0, 0, 0]]
-    assert iou_matrix(a, a) == pytest.approx(np.array(expected))
-    assert iou_matrix(a, np.zeros((0, 4))).shape == (3, 0)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.overlap import Boxes, iou_matrix
 from engines.values import Detections
 from train.data.records import ImageRecord
 from train.evaluation.average import Curve, average_precision, precision_recall
-from train.evaluation.overlap import Boxes, iou_matrix
 from train.evaluation.protocol import DETECTION_THRESHOLD
 
 MIN_IOU = 0.5

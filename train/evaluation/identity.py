@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from engines.overlap import Boxes, iou_matrix
 from train.errors import DatasetError
 from train.evaluation.mot import TrackedBox
-from train.evaluation.overlap import Boxes, iou_matrix
 
 Moment = tuple[int, int]
 """Camera and frame number."""

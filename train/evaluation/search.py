@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.overlap import iou_matrix
 from engines.values import Detections
 from train.data.records import ImageRecord, QueryRecord
 from train.evaluation.average import Curve, counts_at, curve_at, precision_sum
-from train.evaluation.overlap import iou_matrix
 from train.evaluation.protocol import TOP_RANKS, FrameLayout, IouRule, SearchProtocol
 
 CURVE_THRESHOLDS = np.linspace(1.0, -1.0, 2001)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train.evaluation.overlap import iou_matrix
+from engines.overlap import iou_matrix
 
 
 def test_known_overlaps() -> None:
