@@ -197,8 +197,9 @@ def test_other_side_of_the_person_is_found_by_way_of_an_anchor(story: Story) -> 
     story.sees("cam2", 16, 26, 0.72, other=side)
     other_side = story.sees("cam3", 40, 50, 0.45, other=side)
     stranger = story.sees("cam3", 60, 66, 0.45, other=9)
-    assert len(story.follow(rounds=0).journey) == 2
-    answer = story.follow(rounds=2)
+    likeness = {"accept": 0.55, "strong": 0.7, "expansion": 0.6}
+    assert len(story.follow(rounds=0, **likeness).journey) == 2
+    answer = story.follow(rounds=2, **likeness)
     assert answer.journey[-1].tracklets == (other_side,)
     assert "score 0." in reasons(answer)[stranger]
     assert "is under the 0.55 needed" in reasons(answer)[stranger]
@@ -243,7 +244,7 @@ def test_empty_gallery(gallery: Gallery) -> None:
 
 
 def test_settings_that_contradict() -> None:
-    with pytest.raises(ValueError, match=r"consider 0\.35 <= accept 0\.9 <= strong 0\.7"):
+    with pytest.raises(ValueError, match=r"consider 0\.35 <= accept 0\.9 <= strong 0\.85"):
         JourneySettings(accept=0.9)
 
 
