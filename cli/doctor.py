@@ -190,10 +190,10 @@ def check_disk(gallery: Path) -> Check:
 
 
 def check_redis(host: str, port: int) -> Check:
-    """Ask a Redis server on this machine; one process without Redis is fine."""
+    """Ask a Redis server on this machine; none is needed."""
     import redis
 
-    name, advice = "Redis", "only needed when several processes share the work"
+    name, advice = "Redis", "nothing in this version uses it yet"
     try:
         with redis.Redis(host, port, socket_connect_timeout=1, socket_timeout=1) as client:
             text = f"version {client.info('server')['redis_version']} at {host}:{port}"
