@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.output import facts, show, show_json
 from cli.progress import counter
-from engines.bundle import open_bundle
+from engines.bundle import check_target, open_bundle
 from engines.engine import open_engine
 from engines.runtimes import require
 from train.calibrate import cut_on
@@ -28,6 +28,7 @@ def run_export(
 ) -> None:
     """Write the bundle of a run and say what it is; its scores stand in the manifest."""
     require("torch", "train")
+    check_target(out, overwrite=False)
     from train.checkpoint import CHECKPOINT
     from train.export import export_bundle
 

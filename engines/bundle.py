@@ -189,7 +189,7 @@ def _seal(out: Path, fields: dict[str, Any]) -> bytes:
 
 
 def _write_folder(out: Path, files: Mapping[str, bytes], overwrite: bool) -> None:
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
     try:
         temporary.mkdir(parents=True)
@@ -204,7 +204,12 @@ def _write_folder(out: Path, files: Mapping[str, bytes], overwrite: bool) -> Non
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a place where no bundle may be written, before any work is done for it.
+
+    Raises:
+        BundleError: a file lies there, or a folder that holds other things.
+    """
     if not out.exists():
         return
     if not out.is_dir():

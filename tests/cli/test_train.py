@@ -122,3 +122,25 @@ def test_fit_trains_and_resumes_and_export_makes_an_engine(sightline: Run, tmp_p
     engine = sightline("engine", "info", "b", "--json").document
     assert (engine["model"], engine["training"]["iterations"]) == (done.document["model"], 3)
     assert engine["training"]["command"] == "sightline train fit"
+
+
+def test_export_sizes_calibrates_and_scores(sightline: Run, world: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs the extra train")
+    assert sightline("train", "synth", "w", *SMALL, "--split", "train").code == 0
+    fit = ("train", "fit", "--data", "w", "--out", "run", "--preset", "tiny")
+    assert sightline(*fit, "--iterations", "1").code == 0
+    export = ("train", "export", "run", "b", "--calibrate", world, "--score", world, "--json")
+    done = sightline(*export, "--size", "112", "192")
+    assert done.code == 0, done.err
+    engine = sightline("engine", "info", "b", "--json").document
+    assert engine["input_hw"] == [112, 192]
+    assert engine["training"]["calibration"]["data"] == [world.name]
+    assert engine["metrics"] == done.document["metrics"]
+    assert engine["metrics"][world.name]["search"]["queries"] > 0
+    taken = sightline(*export)
+    assert (taken.code, taken.out) == (4, "")
+    assert "the folder is not empty" in taken.err
+    odd = sightline("train", "export", "run", "c", "--size", "100", "192")
+    assert odd.code == 2
+    assert "multiples of 16" in odd.err
+    assert not (tmp_path / "c").exists()
