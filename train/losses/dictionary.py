@@ -3,7 +3,7 @@
 Section 3.2 of Zhang et al., TPAMI 2020. First in, first out. A slot holds an embedding of unit
 length and its label: an identity 0..L-1, or -1 for a person without identity; -4 marks an empty
 slot. Background is never stored. All state lies in buffers, so that a resumed run continues
-exactly.
+exactly. Its owner alone stores into it, once an iteration, however many losses read it.
 """
 
 import torch
@@ -13,7 +13,7 @@ EMPTY = -4
 
 
 class FeatureDictionary(nn.Module):
-    """``slots`` embeddings ``(K, 256)`` and labels ``(K,)`` in a ring."""
+    """``slots`` embeddings ``(K, D)`` and labels ``(K,)`` in a ring."""
 
     features: Tensor
     labels: Tensor
@@ -27,10 +27,11 @@ class FeatureDictionary(nn.Module):
 
     @torch.no_grad()
     def store(self, features: Tensor, labels: Tensor) -> None:
-        """Put embeddings ``(N, 256)`` with labels ``(N,)`` over the oldest slots."""
+        """Put embeddings ``(N, D)`` with labels ``(N,)`` over the oldest slots."""
         slots = len(self.labels)
         features, labels = features[-slots:].detach(), labels[-slots:]
-        index = (self.position + torch.arange(len(labels))) % slots
+        order = torch.arange(len(labels), device=self.labels.device)
+        index = (self.position + order) % slots
         self.features[index] = features.to(self.features.dtype)
         self.labels[index] = labels
         self.position.copy_((self.position + len(labels)) % slots)

@@ -1,39 +1,45 @@
-"""On-line pairing loss, Zhang et al., TPAMI 2020, Eq. 1 and 2."""
+"""On-line pairing loss (OLP), Zhang et al., TPAMI 2020, Eq. 1 and 2."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from train.losses.dictionary import EMPTY, FeatureDictionary
+from train.losses.embedded import Embedded, IdentityLoss, Term
 
 
-def olp_loss(
-    features: Tensor,
-    labels: Tensor,
-    frames: Tensor,
-    dictionary: FeatureDictionary,
-    *,
-    scale: float = 1.0,
-) -> Tensor:
-    """Return the mean of Eq. 1 over all subgroups of a batch, a scalar.
+class OnlinePairingLoss(IdentityLoss):
+    """Eq. 1: tell the positive from every negative in the feature dictionary.
 
     A subgroup is an anchor, one positive of its identity from ANOTHER frame, and every slot of
     the dictionary with another label. The gradient flows into the anchor alone (Eq. 2).
 
-    Args:
-        features: ``(N, 256)`` of unit length.
-        labels: ``(N,)`` identities; below 0 = without identity, never an anchor.
-        frames: ``(N,)`` which frame of the batch each comes from.
-        dictionary: the negatives, from before this batch.
-        scale: multiplies the cosines; the paper uses 1.
+    The dictionary is shared, so it is no part of this module: whoever made it moves it, saves it
+    and stores each batch into it once the losses are known.
     """
-    cosines = features @ features.detach().T * scale
-    same = labels[:, None] == labels[None, :]
-    pairs = same & (labels >= 0)[:, None] & (frames[:, None] != frames[None, :])
-    negatives = dictionary.similarities(features) * scale
-    usable = (dictionary.labels != EMPTY) & (dictionary.labels != labels[:, None])
-    # log of the sum over negatives; with none the subgroup's loss is 0.
-    log_sum = torch.logsumexp(negatives.masked_fill(~usable, -1e4), dim=1, keepdim=True)
-    # -log(e^p / (e^p + sum e^n)) = softplus(log sum e^n - p)
-    losses = softplus(log_sum - cosines)
-    return losses[pairs].sum() / pairs.sum().clamp(min=1)
+
+    dictionary: FeatureDictionary
+
+    def __init__(self, dictionary: FeatureDictionary, *, scale: float = 1.0) -> None:
+        """Take the dictionary of negatives; ``scale`` multiplies the cosines (paper: 1)."""
+        super().__init__()
+        self.__dict__["dictionary"] = dictionary  # past nn.Module, which would make it a part
+        self.scale = scale
+
+    def forward(self, anchors: Embedded, batch: Embedded, pool: Tensor | None) -> Term:
+        """Return the sum of Eq. 1 over the subgroups of the anchors, and their number m."""
+        cosines = anchors.features @ batch.features.detach().T * self.scale
+        same = anchors.labels[:, None] == batch.labels
+        pairs = same & (anchors.labels >= 0)[:, None]
+        pairs &= anchors.frames[:, None] != batch.frames
+        # -log(e^p / (e^p + sum e^n)) = softplus(log sum e^n - p)
+        losses = softplus(self._negatives(anchors) - cosines)
+        return Term(losses[pairs].sum(), pairs.sum())
+
+    def _negatives(self, anchors: Embedded) -> Tensor:
+        """Return log sum e^n over each anchor's negatives, ``(N, 1)``."""
+        labels = self.dictionary.labels
+        usable = (labels != EMPTY) & (labels != anchors.labels[:, None])
+        cosines = self.dictionary.similarities(anchors.features) * self.scale
+        # far below any cosine, yet finite: with no negative at all the subgroup's loss is 0
+        return torch.logsumexp(cosines.masked_fill(~usable, -1e4), dim=1, keepdim=True)

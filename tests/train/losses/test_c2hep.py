@@ -1,33 +1,36 @@
-"""C2HEP against slow loops written from Eq. 7-9, and the rules of the priority pool."""
+"""C2HEP against slow loops written from Eq. 7-9."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from train.losses.c2hep import ClassCentres, priority_pool
-from train.losses.dictionary import FeatureDictionary
+from train.losses.c2hep import ClassCentreLoss
+from train.losses.embedded import Embedded
 
-
-def unit(count: int, dim: int = 8, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return normalize(torch.randn(count, dim, generator=generator, dtype=torch.float64), dim=1)
+Make = Callable[..., Embedded]
+Unit = Callable[..., Tensor]
 
 
-def centres(seen: list[int], identities: int = 6) -> ClassCentres:
-    made = ClassCentres(identities, 8).double()
-    made.update(unit(len(seen), seed=3), torch.tensor(seen))
-    return made
+@pytest.fixture
+def centres(embedded: Make) -> Any:
+    def make(seen: list[int], identities: int = 6) -> ClassCentreLoss:
+        made = ClassCentreLoss(identities, 8).double()
+        made.remember(embedded(seen, seed=3))
+        return made
+
+    return make
 
 
-def test_agrees_with_a_loop_over_equations_8_and_9() -> None:
+def test_agrees_with_a_loop_over_equations_8_and_9(embedded: Make, centres: Any) -> None:
     made = centres([0, 1, 3, 4])
-    features, labels = unit(5), [0, 1, 2, -1, 3]
+    batch = embedded([0, 1, 2, -1, 3])
     pool = torch.tensor([0, 1, 2, 3, 5])
     losses = []
-    for feature, label in zip(features, labels, strict=True):
+    for feature, label in zip(batch.features, batch.labels.tolist(), strict=True):
         if label < 0 or not made.seen[label]:
             continue
         logits = {
@@ -35,76 +38,56 @@ def test_agrees_with_a_loop_over_equations_8_and_9() -> None:
         }
         total = sum(math.exp(v) for v in logits.values())
         losses.append(-math.log(math.exp(logits[label]) / total))
-    loss = made.loss(features, torch.tensor(labels), pool, scale=10.0)
-    assert loss.item() == pytest.approx(sum(losses) / len(losses))
+    term = made(batch, batch, pool)
+    assert int(term.count) == len(losses) == 3
+    assert term.total.item() == pytest.approx(sum(losses))
 
 
-def test_gradient_agrees_with_finite_differences() -> None:
-    made = centres([0, 1, 2, 3, 4, 5])
-    labels, pool = torch.tensor([0, 4, 2]), torch.arange(6)
-    assert torch.autograd.gradcheck(
-        lambda x: made.loss(x, labels, pool, scale=10.0), unit(3).requires_grad_()
-    )
+def test_gradient_agrees_with_finite_differences(embedded: Make, unit: Unit, centres: Any) -> None:
+    made, pool = centres([0, 1, 2, 4]), torch.arange(6)
+
+    def loss(features: Tensor) -> Tensor:
+        batch = embedded([0, 4, 2, -1], features=features)
+        return made(batch, batch, pool).mean()
+
+    assert torch.autograd.gradcheck(loss, unit(4).requires_grad_())
 
 
-@pytest.mark.parametrize("labels", [[-1, -1], [5], []])
-def test_without_a_known_identity_it_costs_nothing(labels: list[int]) -> None:
-    made = centres([0])
-    features = unit(len(labels)).requires_grad_()
-    loss = made.loss(features, torch.tensor(labels, dtype=torch.int64), torch.arange(6), scale=10.0)
-    loss.backward()
-    assert loss.item() == 0.0
+def test_an_identity_not_seen_before_costs_nothing(embedded: Make, centres: Any) -> None:
+    batch = embedded([5, 5])
+    term = centres([0])(batch, batch, torch.arange(6))
+    assert (term.total.item(), int(term.count)) == (0.0, 0)
 
 
-def test_centres_move_as_equation_7_once_an_identity() -> None:
-    made = ClassCentres(3, 8, norm=False).double()
+def test_starts_at_the_log_of_the_pool_when_no_centre_is_nearer(embedded: Make) -> None:
+    made, axes = ClassCentreLoss(6, 8).double(), torch.eye(8, dtype=torch.float64)
+    made.remember(embedded([0, 1], features=axes[:2]))
+    batch = embedded([0, 1], features=axes[2:4])
+    term = made(batch, batch, torch.tensor([0, 1, 2, 4, 5]))
+    assert term.mean().item() == pytest.approx(math.log(5))
+
+
+def test_centres_move_as_equation_7_once_an_identity(embedded: Make, unit: Unit) -> None:
+    made = ClassCentreLoss(3, 8, momentum=0.75, norm=False).double()
     first, second, third = unit(3)
-    made.update(first[None], torch.tensor([1]))
+    made.remember(embedded([1], features=first[None]))
     torch.testing.assert_close(made.centres[1], first)
-    made.update(torch.stack([second, third, first]), torch.tensor([1, 1, -1]))
-    torch.testing.assert_close(made.centres[1], 0.5 * first + 0.5 * (second + third) / 2)
+    made.remember(embedded([1, 1, -1], features=torch.stack([second, third, first])))
+    torch.testing.assert_close(made.centres[1], 0.75 * first + 0.25 * (second + third) / 2)
     assert made.seen.tolist() == [False, True, False]
+    assert not made.centres[[0, 2]].any()
 
 
-def test_centres_stay_on_the_unit_sphere() -> None:
-    made = ClassCentres(3, 8).double()
+def test_each_centre_moves_by_its_own_features(embedded: Make) -> None:
+    made, batch = ClassCentreLoss(9, 8, norm=False).double(), embedded([7, 2, 7, -1, 2, 5, 7])
+    made.remember(batch)
+    for identity in (2, 5, 7):
+        mean = batch.features[batch.labels == identity].mean(dim=0)
+        torch.testing.assert_close(made.centres[identity], mean)
+
+
+def test_centres_stay_on_the_unit_sphere(embedded: Make) -> None:
+    made = ClassCentreLoss(3, 8).double()
     for seed in range(4):
-        made.update(unit(2, seed=seed), torch.tensor([1, 2]))
+        made.remember(embedded([1, 2], seed=seed))
     torch.testing.assert_close(made.centres[1:].norm(dim=1), torch.ones(2, dtype=torch.float64))
-
-
-def pool_of(labels: list[int], stored: list[int], size: int, hard: int) -> list[int]:
-    dictionary = FeatureDictionary(len(stored), 8).double()
-    anchor = unit(1)
-    away = unit(1, seed=5)
-    shares = torch.linspace(1, 0, len(stored), dtype=torch.float64)[:, None]
-    dictionary.store(normalize(shares * anchor + (1 - shares) * away, dim=1), torch.tensor(stored))
-    pool = priority_pool(
-        anchor.expand(len(labels), -1),
-        torch.tensor(labels),
-        dictionary,
-        identities=50,
-        size=size,
-        hard=hard,
-        generator=torch.Generator().manual_seed(0),
-    )
-    return [int(i) for i in pool]
-
-
-def test_the_pool_holds_the_batch_then_the_most_similar_then_random_ones() -> None:
-    pool = pool_of([7], stored=[30, 31, 7, -1, 32, 33], size=10, hard=2)
-    assert {7, 30, 31} <= set(pool)
-    assert len(pool) == 10
-    assert pool == sorted(set(pool))
-
-
-def test_hard_identities_are_cut_least_similar_first() -> None:
-    assert pool_of([7], stored=[30, 31, 32, 33], size=3, hard=4) == [7, 30, 31]
-
-
-def test_the_batch_is_never_cut() -> None:
-    assert pool_of([1, 2, 3, 4], stored=[30], size=2, hard=5) == [1, 2, 3, 4]
-
-
-def test_a_pool_as_large_as_all_identities_holds_each_once() -> None:
-    assert pool_of([7, -1], stored=[30], size=99, hard=5) == list(range(50))

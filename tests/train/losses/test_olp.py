@@ -1,37 +1,26 @@
 """OLP against a slow loop written from Eq. 1, its gradient against Eq. 2, and its bounds."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from train.losses.dictionary import EMPTY, FeatureDictionary
-from train.losses.olp import olp_loss
+from train.losses.embedded import Embedded
+from train.losses.olp import OnlinePairingLoss
+
+Make = Callable[..., Embedded]
+Unit = Callable[..., Tensor]
 
 
-def unit(count: int, dim: int = 16, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return normalize(torch.randn(count, dim, generator=generator, dtype=torch.float64), dim=1)
-
-
-def filled(labels: list[int], dim: int = 16, slots: int | None = None) -> FeatureDictionary:
-    dictionary = FeatureDictionary(slots or len(labels), dim).double()
-    dictionary.store(unit(len(labels), dim, seed=1), torch.tensor(labels))
-    return dictionary
-
-
-def slow_olp(
-    features: Tensor,
-    labels: list[int],
-    frames: list[int],
-    dictionary: FeatureDictionary,
-    scale: float,
-) -> float:
+def slow_olp(batch: Embedded, dictionary: FeatureDictionary, scale: float) -> list[float]:
+    labels, frames = batch.labels.tolist(), batch.frames.tolist()
     losses = []
-    for a, anchor in enumerate(features):
-        for p, positive in enumerate(features):
+    for a, anchor in enumerate(batch.features):
+        for p, positive in enumerate(batch.features):
             if labels[a] < 0 or labels[a] != labels[p] or frames[a] == frames[p]:
                 continue
             top = math.exp(scale * float(anchor @ positive))
@@ -41,23 +30,37 @@ def slow_olp(
                 if label not in (EMPTY, labels[a])
             )
             losses.append(-math.log(top / (top + rest)))
-    return sum(losses) / len(losses)
+    return losses
+
+
+@pytest.fixture
+def filled(unit: Unit) -> Any:
+    def make(labels: list[int], slots: int | None = None) -> FeatureDictionary:
+        dictionary = FeatureDictionary(slots or len(labels), 8).double()
+        dictionary.store(unit(len(labels), seed=1), torch.tensor(labels))
+        return dictionary
+
+    return make
 
 
 @pytest.mark.parametrize("scale", [1.0, 16.0])
-def test_agrees_with_a_loop_over_equation_1(scale: float) -> None:
-    labels, frames = [0, 0, 1, 1, 2, -1, 0], [0, 1, 0, 1, 0, 1, 0]
-    features = unit(len(labels))
+def test_agrees_with_a_loop_over_equation_1(embedded: Make, filled: Any, scale: float) -> None:
+    batch = embedded([0, 0, 1, 1, 2, -1, 0, -1], [0, 1, 0, 1, 0, 1, 0, 0])
     dictionary = filled([0, 1, -1, 5, 2], slots=8)
-    loss = olp_loss(features, torch.tensor(labels), torch.tensor(frames), dictionary, scale=scale)
-    assert loss.item() == pytest.approx(slow_olp(features, labels, frames, dictionary, scale))
+    term = OnlinePairingLoss(dictionary, scale=scale)(batch, batch, None)
+    losses = slow_olp(batch, dictionary, scale)
+    assert int(term.count) == len(losses) == 6
+    assert term.total.item() == pytest.approx(sum(losses))
+    assert term.mean().item() == pytest.approx(sum(losses) / 6)
 
 
-def test_gradient_is_that_of_equation_2_and_reaches_the_anchor_alone() -> None:
+def test_gradient_is_that_of_equation_2_and_reaches_the_anchor_alone(
+    embedded: Make, unit: Unit, filled: Any
+) -> None:
     features = unit(2).requires_grad_()
+    batch = embedded([0, 0], features=features)
     dictionary = filled([3, 4, -1])
-    loss = olp_loss(features, torch.tensor([0, 0]), torch.tensor([0, 1]), dictionary)
-    loss.backward()
+    OnlinePairingLoss(dictionary)(batch, batch, None).mean().backward()
     negatives = dictionary.features
     for a, p in ((0, 1), (1, 0)):
         anchor, positive = features[a].detach(), features[p].detach()
@@ -65,45 +68,50 @@ def test_gradient_is_that_of_equation_2_and_reaches_the_anchor_alone() -> None:
         shares = exps / exps.sum()
         wanted = (shares[0] - 1) * positive + (shares[1:, None] * negatives).sum(dim=0)
         # two subgroups, so that each anchor carries half of the mean
-        torch.testing.assert_close(features.grad[a], wanted / 2)  # type: ignore[index]
+        torch.testing.assert_close(features.grad[a], wanted / 2)
 
 
-def test_starts_at_the_log_of_one_more_than_the_negatives_when_nothing_is_known() -> None:
-    dictionary = FeatureDictionary(40, 16).double()
-    orthogonal = torch.eye(16, dtype=torch.float64)
-    dictionary.store(orthogonal[2:3].expand(40, -1), torch.full((40,), 9))
-    features = torch.stack([orthogonal[0], orthogonal[1]])
-    loss = olp_loss(features, torch.tensor([0, 0]), torch.tensor([0, 1]), dictionary)
-    assert loss.item() == pytest.approx(math.log(41))
-
-
-@pytest.mark.parametrize("labels", [[-1, -1, -1], [0, 1, 2], []])
-def test_a_batch_without_pairs_costs_nothing(labels: list[int]) -> None:
-    features = unit(len(labels)).requires_grad_()
-    loss = olp_loss(
-        features, torch.tensor(labels, dtype=torch.int64), torch.arange(len(labels)), filled([5])
+def test_gradient_agrees_with_finite_differences(embedded: Make, unit: Unit, filled: Any) -> None:
+    labels, frames = [0, 0, 1, 1, -1, 0], [0, 1, 0, 1, 0, 2]
+    batch, loss = embedded(labels, frames), OnlinePairingLoss(filled([3, 0, -1]), scale=16.0)
+    assert torch.autograd.gradcheck(
+        lambda x: loss(embedded(labels, frames, features=x), batch, None).mean(),
+        unit(6).requires_grad_(),
     )
-    loss.backward()
-    assert loss.item() == 0.0
-    assert features.grad is not None
-    assert not features.grad.any()
 
 
-def test_a_pair_in_one_frame_is_no_pair() -> None:
-    loss = olp_loss(unit(2), torch.tensor([0, 0]), torch.tensor([0, 0]), filled([5]))
-    assert loss.item() == 0.0
+def test_starts_at_the_log_of_one_more_than_the_negatives_when_nothing_is_known(
+    embedded: Make,
+) -> None:
+    dictionary = FeatureDictionary(50, 8).double()
+    orthogonal = torch.eye(8, dtype=torch.float64)
+    dictionary.store(orthogonal[2:3].expand(40, -1), torch.full((40,), 9))
+    batch = embedded([0, 0], features=orthogonal[:2])
+    term = OnlinePairingLoss(dictionary)(batch, batch, None)
+    assert term.mean().item() == pytest.approx(math.log(41))
 
 
-def test_the_dictionary_forgets_the_oldest_first_and_across_its_end() -> None:
-    dictionary = FeatureDictionary(4, 16).double()
-    dictionary.store(unit(3), torch.tensor([0, 1, 2]))
-    dictionary.store(unit(2, seed=7), torch.tensor([3, 4]))
-    assert dictionary.labels.tolist() == [4, 1, 2, 3]
-    assert int(dictionary.position) == 1
-    torch.testing.assert_close(dictionary.features[0], unit(2, seed=7)[1])
+@pytest.mark.parametrize("stored", [[7], [7, 7, 7]])
+def test_with_none_but_its_own_identity_in_the_dictionary_it_costs_nothing(
+    embedded: Make, unit: Unit, filled: Any, stored: list[int]
+) -> None:
+    features = unit(2).requires_grad_()
+    batch = embedded([7, 7], features=features)
+    term = OnlinePairingLoss(filled(stored, slots=4), scale=30.0)(batch, batch, None)
+    term.total.backward()
+    assert (term.total.item(), int(term.count)) == (0.0, 2)
+    torch.testing.assert_close(features.grad, torch.zeros_like(features))
 
 
-def test_a_batch_larger_than_the_dictionary_leaves_its_last_ones() -> None:
-    dictionary = FeatureDictionary(2, 16).double()
-    dictionary.store(unit(5), torch.tensor([0, 1, 2, 3, 4]))
-    assert sorted(dictionary.labels.tolist()) == [3, 4]
+def test_a_pair_in_one_frame_is_no_pair(embedded: Make, filled: Any) -> None:
+    batch = embedded([0, 0, 1, 2], [0, 0, 1, 2])
+    term = OnlinePairingLoss(filled([5]))(batch, batch, None)
+    assert (term.total.item(), int(term.count)) == (0.0, 0)
+
+
+def test_the_dictionary_stays_its_owners(embedded: Make, filled: Any) -> None:
+    dictionary = filled([3, 4, -1])
+    loss, batch = OnlinePairingLoss(dictionary), embedded([0, 0])
+    loss.remember(batch)
+    assert dictionary.labels.tolist() == [3, 4, -1]
+    assert not loss.state_dict()
