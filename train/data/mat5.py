@@ -1,23 +1,35 @@
-"""Decode MATLAB 5 files (``save -v6`` and ``-v7``): numbers, text and cell arrays.
+"""Decode MATLAB 5 files (``save -v6`` and ``-v7``): numbers, text, cell and structure arrays.
 
 Written here because scipy's reader crashes the process on some damaged files; this one checks
-every length before it reads, and raises `Mat5Error`. Structures, sparse and complex arrays are
-refused by name.
+every length before it reads, and raises `Mat5Error`. Sparse and complex arrays and objects are
+refused by name. Compressed variables are inflated as they are read, so that the structures of a
+large variable can be gone through one at a time (`records`) in little memory.
 """
 
 import math
-import zlib
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from train.data.mat5_bytes import (
+    COMPRESSED,
+    MATRIX,
+    TAG_BYTES,
+    Elements,
+    Inflated,
+    InflatedElements,
+    Mat5Error,
+    PlainElements,
+)
+
+__all__ = ["Mat5Error", "Record", "Variable", "decode", "records", "variables"]
+
 _HEADER_BYTES = 128
-_LARGEST_BYTES = 1 << 30
 _MOST_DIMENSIONS = 32
-_DEEPEST_CELLS = 8
-_MATRIX, _COMPRESSED = 14, 15
+_DEEPEST = 8
 _NUMBER_TYPES: Mapping[int, str] = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }  # fmt: skip
@@ -27,25 +39,29 @@ _TEXT_CODECS: Mapping[int, str] = {
 _NUMBER_CLASSES: Mapping[int, str] = {
     6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
 }  # fmt: skip
-_CELL_CLASS, _CHAR_CLASS = 1, 4
+_CELL_CLASS, _STRUCTURE_CLASS, _CHAR_CLASS = 1, 2, 4
 _OTHER_CLASSES: Mapping[int, str] = {
-    2: "a structure", 3: "an object", 5: "a sparse array", 16: "a function", 17: "an object",
+    3: "an object", 5: "a sparse array", 16: "a function", 17: "an object",
 }  # fmt: skip
 _COMPLEX_FLAG = 0x0800
+_REMEMBERED_BYTES = 256
+_MOST_REMEMBERED = 50_000
 
+Record = dict[str, NDArray[Any]]
+"""One structure: its fields' values by name."""
 
-class Mat5Error(Exception):
-    """Bytes are not what a MATLAB 5 file may hold; the message is one clause, lower case."""
+_Memory = dict[bytes, NDArray[Any]]
+"""Small values that were decoded before: lists of names repeat a few thousand of them."""
 
 
 class Variable(NamedTuple):
-    """A variable of the file, not yet decoded."""
+    """A variable of the file, not yet decoded; it can be decoded once."""
 
     name: str
     kind: int
     shape: tuple[int, ...]
     order: str
-    values: "_Elements"
+    values: Elements
 
 
 def variables(data: bytes) -> Iterator[Variable]:
@@ -55,25 +71,47 @@ def variables(data: bytes) -> Iterator[Variable]:
         Mat5Error: the bytes are damaged, or of another format.
     """
     order = _byte_order(data)
-    for kind, payload in _Elements(memoryview(data)[_HEADER_BYTES:], order):
-        yield _variable(_matrix(kind, payload, order), order)
+    elements = PlainElements(memoryview(data)[_HEADER_BYTES:], order)
+    while elements.left:
+        offset = len(data) - elements.left
+        try:
+            yield _variable(_contents(*elements.next(), order), order)
+        except Mat5Error as error:
+            raise Mat5Error(f"variable at byte {offset}: {error}") from error
 
 
-def decode(variable: Variable, *, depth: int = 0) -> NDArray[Any]:
+def decode(variable: Variable) -> NDArray[Any]:
     """Return the array: numbers in their shape, rows of text (n,), cells as objects.
 
-    ``depth`` is the number of cells around it.
+    A structure array is an array of `Record` objects. Small arrays are shared and read-only.
 
     Raises:
         Mat5Error: the variable is damaged, or of a class that is not read here.
     """
-    if variable.kind in _NUMBER_CLASSES:
-        return _numbers(variable)
-    if variable.kind == _CHAR_CLASS:
-        return _text(variable)
-    if variable.kind == _CELL_CLASS:
-        return _cells(variable, depth + 1)
-    raise Mat5Error(f"{_OTHER_CLASSES.get(variable.kind, f'class {variable.kind}')} is not read")
+    value = _value(variable, 0, {})
+    variable.values.finish()
+    return value
+
+
+def records(variable: Variable) -> Iterator[Record]:
+    """Yield the structures of an array one at a time, in MATLAB's order (columns first).
+
+    A cell array of single structures is gone through in the same way.
+
+    Raises:
+        Mat5Error: the variable is damaged, or holds anything but structures.
+    """
+    memory: _Memory = {}
+    if variable.kind == _STRUCTURE_CLASS:
+        yield from _records(variable, 1, memory)
+    elif variable.kind == _CELL_CLASS:
+        for number, cell in enumerate(_cells(variable, 1, memory), 1):
+            if cell.size != 1 or not isinstance(cell.flat[0], dict):
+                raise Mat5Error(f"{{{number}}}: want one structure")
+            yield cell.flat[0]
+    else:
+        raise Mat5Error("want structures")
+    variable.values.finish()
 
 
 def _byte_order(data: bytes) -> str:
@@ -87,69 +125,24 @@ def _byte_order(data: bytes) -> str:
     return order
 
 
-def _matrix(kind: int, payload: memoryview, order: str) -> memoryview:
-    if kind == _COMPRESSED:
-        kind, payload = _Elements(_inflated(payload), order).next()
-    if kind != _MATRIX:
-        raise Mat5Error(f"element of type {kind} where a variable should be")
-    return payload
+def _contents(kind: int, payload: memoryview, order: str) -> Elements:
+    """Return the elements of a top-level variable."""
+    if kind == MATRIX:
+        return PlainElements(payload, order)
+    if kind != COMPRESSED:
+        raise _not_a_variable(kind)
+    source = Inflated(payload)
+    kind, size = struct.unpack(f"{order}II", source.read(TAG_BYTES))
+    if kind != MATRIX:
+        raise _not_a_variable(kind)
+    return InflatedElements(source, size, order)
 
 
-def _inflated(payload: memoryview) -> memoryview:
-    stream = zlib.decompressobj()
-    try:
-        data = stream.decompress(payload, _LARGEST_BYTES)
-    except zlib.error as error:
-        raise Mat5Error(f"damaged compressed data ({error})") from error
-    if not stream.eof:
-        raise Mat5Error("compressed data is cut short, or larger than 1 GiB")
-    return memoryview(data)
+def _not_a_variable(kind: int) -> Mat5Error:
+    return Mat5Error(f"element of type {kind} where a variable should be")
 
 
-class _Elements:
-    """The elements that follow one another in some bytes: a type and a payload each."""
-
-    def __init__(self, data: memoryview, order: str) -> None:
-        self._data = data
-        self._order: Any = "little" if order == "<" else "big"
-        self._at = 0
-
-    def __iter__(self) -> Iterator[tuple[int, memoryview]]:
-        while self._at < len(self._data):
-            yield self.next()
-
-    @property
-    def left(self) -> int:
-        """Bytes not yet read."""
-        return len(self._data) - self._at
-
-    def next(self) -> tuple[int, memoryview]:
-        first = self._word()
-        if first >> 16:
-            return first & 0xFFFF, self._packed(first >> 16)
-        payload = self._take(self._word())
-        if first != _COMPRESSED:
-            self._at = min(len(self._data), self._at + -len(payload) % 8)
-        return first, payload
-
-    def _packed(self, count: int) -> memoryview:
-        """Return the up to four bytes that stand in the tag itself."""
-        if count > 4:
-            raise Mat5Error(f"{count} bytes packed into four")
-        return self._take(4)[:count]
-
-    def _word(self) -> int:
-        return int.from_bytes(self._take(4), self._order)
-
-    def _take(self, count: int) -> memoryview:
-        if count > self.left:
-            raise Mat5Error(f"cut short: {count} bytes wanted, {self.left} left")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-
-def _variable(payload: memoryview, order: str) -> Variable:
-    elements = _Elements(payload, order)
+def _variable(elements: Elements, order: str) -> Variable:
     flags = _integers(*elements.next(), order)
     shape = _integers(*elements.next(), order)
     name = bytes(elements.next()[1]).decode("latin-1")
@@ -160,10 +153,23 @@ def _variable(payload: memoryview, order: str) -> Variable:
     return Variable(name, flags[0] & 0xFF, shape, order, elements)
 
 
+def _value(variable: Variable, depth: int, memory: _Memory) -> NDArray[Any]:
+    """Return a variable's value; ``depth`` is the number of cells and structures around it."""
+    if variable.kind in _NUMBER_CLASSES:
+        return _numbers(variable)
+    if variable.kind == _CHAR_CLASS:
+        return _text(variable)
+    if variable.kind == _CELL_CLASS:
+        return _objects(_cells(variable, depth + 1, memory), variable.shape)
+    if variable.kind == _STRUCTURE_CLASS:
+        return _objects(_records(variable, depth + 1, memory), variable.shape)
+    raise Mat5Error(f"{_OTHER_CLASSES.get(variable.kind, f'class {variable.kind}')} is not read")
+
+
 def _integers(kind: int, payload: memoryview, order: str) -> tuple[int, ...]:
     if _NUMBER_TYPES.get(kind, "f")[0] == "f":
         raise Mat5Error(f"element of type {kind} where integers should be")
-    return tuple(int(value) for value in _array(kind, payload, order))
+    return tuple(_array(kind, payload, order).tolist())
 
 
 def _array(kind: int, payload: memoryview, order: str) -> NDArray[Any]:
@@ -180,7 +186,7 @@ def _shaped(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         raise Mat5Error(f"{len(values)} values for shape {shape}")
     try:
         return values.reshape(shape, order="F")
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Mat5Error(f"no array of shape {shape}") from error
 
 
@@ -205,16 +211,77 @@ def _text(variable: Variable) -> NDArray[Any]:
     return np.array(["".join(row.ravel()) for row in rows], dtype=object)
 
 
-def _cells(variable: Variable, depth: int) -> NDArray[Any]:
+def _objects(values: Iterator[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array of objects; it grows with what is really there."""
+    found = list(values)
+    objects = np.empty(len(found), dtype=object)
+    for number, value in enumerate(found):
+        objects[number] = value
+    return _shaped(objects, shape)
+
+
+def _cells(variable: Variable, depth: int, memory: _Memory) -> Iterator[NDArray[Any]]:
     count = math.prod(variable.shape)
-    if depth > _DEEPEST_CELLS or count * 8 > variable.values.left:
-        left = variable.values.left
-        raise Mat5Error(f"{count} cells in {left} bytes, inside {depth - 1} others")
-    cells = np.empty(count, dtype=object)
-    for number in range(count):
-        kind, payload = variable.values.next()
-        if kind != _MATRIX:
-            raise Mat5Error(f"element of type {kind} where a cell should be")
-        inner = _variable(payload, variable.order) if payload else None
-        cells[number] = np.zeros((0, 0)) if inner is None else decode(inner, depth=depth)
-    return _shaped(cells, variable.shape)
+    _check_room(variable, count, depth, "cells")
+    for number in range(1, count + 1):
+        try:
+            yield _member(variable, depth, memory)
+        except Mat5Error as error:
+            raise Mat5Error(f"{{{number}}}: {error}") from error
+
+
+def _records(variable: Variable, depth: int, memory: _Memory) -> Iterator[Record]:
+    fields = _field_names(variable)
+    count = math.prod(variable.shape)
+    _check_room(variable, count * max(1, len(fields)), depth, "fields of structures")
+    for number in range(1, count + 1):
+        record: Record = {}
+        for field in fields:
+            try:
+                record[field] = _member(variable, depth, memory)
+            except Mat5Error as error:
+                raise Mat5Error(f"({number}).{field}: {error}") from error
+        yield record
+
+
+def _check_room(variable: Variable, count: int, depth: int, what: str) -> None:
+    left = variable.values.left
+    if depth > _DEEPEST or count * TAG_BYTES > left:
+        raise Mat5Error(f"{count} {what} in {left} bytes, inside {depth - 1} others")
+
+
+def _field_names(variable: Variable) -> tuple[str, ...]:
+    lengths = _integers(*variable.values.next(), variable.order)
+    letters = bytes(variable.values.next()[1])
+    length = lengths[0] if lengths else 0
+    if length < 1 or len(letters) % length:
+        raise Mat5Error(f"field names of length {length} in {len(letters)} bytes")
+    cut = [letters[at : at + length] for at in range(0, len(letters), length)]
+    names = tuple(name.split(b"\0")[0].decode("latin-1") for name in cut)
+    if len(set(names)) != len(names):
+        raise Mat5Error(f"field names {', '.join(names)} are not different")
+    return names
+
+
+def _member(variable: Variable, depth: int, memory: _Memory) -> NDArray[Any]:
+    """Return the next value inside a cell or structure array."""
+    kind, payload = variable.values.next()
+    if kind != MATRIX:
+        raise Mat5Error(f"element of type {kind} where a value should be")
+    if len(payload) > _REMEMBERED_BYTES:
+        return _inner(payload, variable.order, depth, memory)
+    key = bytes(payload)
+    known = memory.get(key)
+    if known is None:
+        known = _inner(payload, variable.order, depth, memory)
+        known.flags.writeable = False
+        if len(memory) >= _MOST_REMEMBERED:
+            memory.clear()
+        memory[key] = known
+    return known
+
+
+def _inner(payload: memoryview, order: str, depth: int, memory: _Memory) -> NDArray[Any]:
+    if not payload:
+        return np.zeros((0, 0))
+    return _value(_variable(PlainElements(payload, order), order), depth, memory)

@@ -1,27 +1,27 @@
 """Read real pictures of people without identities, in COCO form, to mix into training.
 
-``annotations.json`` beside the pictures: ``images`` (file_name, width, height, license, and where
-it came from) and ``annotations`` (image_id, bbox x y w h, iscrowd). ``iscrowd: 1`` marks an
-ignore region: neither person nor background.
+``annotations.json`` beside the pictures, as `train.data.cocofile` reads it; ``iscrowd: 1`` marks
+an ignore region. Whether a picture can be decoded shows when it is read. An image may say where
+it is from: ``license``, ``source``, and a ``flickr_url``, ``source_url`` or ``source_path``.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from train.data.cocofile import CocoPicture, Fields, read_coco
+from train.data.faults import STRICT, Faults
+from train.data.records import IGNORED, UNLABELLED, ImageRecord, record_of
 
-from train.data.records import UNLABELLED, ImageRecord
-from train.errors import DatasetError
+__all__ = ["FILE", "IGNORED", "PeoplePictures", "load_people", "read_people"]
 
-IGNORED = -3
-"""Identity of a region that must train neither as a person nor as background."""
+FILE = "annotations.json"
+
+_CAMERA = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PeoplePictures:
-    """Pictures with boxes, and one line of attribution for each licence and source."""
+    """Pictures with boxes, and one line of attribution for each that tells its licence."""
 
     images: tuple[ImageRecord, ...]
     attributions: tuple[str, ...]
@@ -31,43 +31,28 @@ def load_people(root: Path) -> PeoplePictures:
     """Return the pictures of a folder with ``annotations.json``.
 
     Raises:
-        DatasetError: a file is missing, is not JSON, or lacks a field; the message names it.
+        DatasetError: a file is missing, is not JSON, or an entry of it cannot be used; the
+            message names the entry.
     """
-    path = root / "annotations.json"
-    content = _read_json(path)
-    try:
-        rows: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in content["images"]}
-        for annotation in content["annotations"]:
-            rows[annotation["image_id"]].append(annotation)
-        images = tuple(_image(root, entry, rows[entry["id"]]) for entry in content["images"])
-        lines = sorted({_attribution(entry) for entry in content["images"]})
-    except (KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: missing or wrong field {error}") from error
-    return PeoplePictures(images, tuple(lines))
+    return read_people(root, STRICT)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: want an object with images and annotations")
-    return content
+def read_people(root: Path, faults: Faults) -> PeoplePictures:
+    """Return the pictures as `load_people` does; what is wrong goes to ``faults``."""
+    pictures = read_coco(root / FILE, faults)
+    lines = {line for picture in pictures if (line := _attribution(picture.name, picture.fields))}
+    return PeoplePictures(tuple(map(_image, pictures)), tuple(sorted(lines)))
 
 
-def _image(root: Path, entry: dict[str, Any], rows: list[dict[str, Any]]) -> ImageRecord:
-    path = root / entry["file_name"]
-    if not path.is_file():
-        raise DatasetError(f"{root / 'annotations.json'}: no such picture {path}")
-    boxes = np.array([r["bbox"] for r in rows], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    ids = np.array([IGNORED if r.get("iscrowd") else UNLABELLED for r in rows], np.int64)
-    return ImageRecord(path, entry["file_name"], 0, boxes, ids)
+def _image(picture: CocoPicture) -> ImageRecord:
+    persons = [(p.box, IGNORED if p.is_crowd else UNLABELLED) for p in picture.persons]
+    return record_of(picture.path, picture.name, _CAMERA, persons)
 
 
-def _attribution(entry: dict[str, Any]) -> str:
-    where = entry.get("flickr_url") or entry.get("source_url") or entry.get("source_path", "")
-    return f"{entry['file_name']}: {entry['source']}, {entry['license']}, {where}".rstrip(", ")
+def _attribution(name: str, fields: Fields) -> str:
+    """Return who made a picture and under which licence; nothing where it does not say."""
+    if "license" not in fields:
+        return ""
+    where = fields.get("flickr_url") or fields.get("source_url") or fields.get("source_path", "")
+    parts = [fields.get("source", ""), fields["license"], where]
+    return f"{name}: {', '.join(str(part) for part in parts if part)}"

@@ -6,6 +6,7 @@ identity); ``ID_train.mat`` and ``ID_test.mat`` list identities; ``query_info.tx
 ``pid x y w h frame`` for each query. Worlds of `train.synthetic` are written the same way.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.matfile import read_numbers, read_strings
-from train.data.records import UNLABELLED, ImageRecord, PersonSearchSet, QueryRecord
+from train.data.boxes import LARGEST_IDENTITY, LARGEST_PX
+from train.data.faults import STRICT, FaultError, Faults, NoSplitError, UnreadableError
+from train.data.matfile import read_names, read_numbers
+from train.data.records import (
+    SPLITS,
+    UNLABELLED,
+    ImageRecord,
+    PersonSearchSet,
+    QueryRecord,
+    class_numbers,
+)
 from train.errors import DatasetError
 
-SPLITS = ("train", "test")
 QUERY_FILE = "query_info.txt"
 
 _ANNOTATION_KEYS = ("box_new", "anno_file", "anno_previous")
@@ -48,21 +57,24 @@ def load_prw(root: Path, split: str) -> PersonSearchSet:
         DatasetError: no such split, the split is empty, or a file is missing or damaged; the
             message names the file, and the row, field and value where there are some.
     """
+    return read_prw(root, split, STRICT)
+
+
+def read_prw(root: Path, split: str, faults: Faults) -> PersonSearchSet:
+    """Return a split as `load_prw` does; what is wrong goes to ``faults``."""
     if split not in _FILES:
         raise DatasetError(f"PRW has the splits {' and '.join(SPLITS)}, not {split!r}")
     _require_layout(root)
     files = _FILES[split]
-    names = read_frame_list(root / files.frames, files.frames_key)
+    frames = root / files.frames
+    names = read_frame_list(frames, files.frames_key, faults)
     if not names:
-        raise DatasetError(f"{root / files.frames}: the {split} split has no frames")
-    identities = read_identities(root / files.identities, files.identities_key)
-    images = tuple(
-        _read_image(root, name, f"{root / files.frames}: row {row}")
-        for row, name in enumerate(names, 1)
-    )
+        raise NoSplitError(frames, "", f"the {split} split has no frames")
+    identities = read_identities(root / files.identities, files.identities_key, faults)
+    images = faults.each(lambda row: _read_image(root, row[1], frames, row[0], faults), names)
     if split == "train":
-        images = _with_classes(images, identities)
-    queries = read_queries(root) if split == "test" else ()
+        images = class_numbers(images, identities)
+    queries = read_queries(root, faults) if split == "test" else ()
     return PersonSearchSet("PRW", root, split, images, queries, identities)
 
 
@@ -72,89 +84,97 @@ def _require_layout(root: Path) -> None:
             raise DatasetError(f"{root} is not a PRW data set: no folder {folder}")
 
 
-def read_frame_list(path: Path, key: str) -> tuple[str, ...]:
-    """Return the names of the frames in a split's list, without ``.jpg``; may be empty.
+def read_frame_list(path: Path, key: str, faults: Faults = STRICT) -> tuple[tuple[int, str], ...]:
+    """Return the frames in a split's list: row and name, without ``.jpg``; may be empty.
 
     Raises:
-        DatasetError: the list cannot be read, or names a frame twice.
+        FaultError: the list cannot be read, or names a frame twice.
     """
-    names = tuple(name.removesuffix(".jpg") for name in read_strings(path, key))
-    seen: set[str] = set()
-    for row, name in enumerate(names, 1):
-        if name in seen:
-            raise DatasetError(f"{path}: {key}, row {row}: frame {name!r} is listed twice")
-        seen.add(name)
-    return names
+    return tuple((row, name.removesuffix(".jpg")) for row, name in read_names(path, key, faults))
 
 
-def read_identities(path: Path, key: str) -> tuple[int, ...]:
+def read_identities(path: Path, key: str, faults: Faults = STRICT) -> tuple[int, ...]:
     """Return the identities of a list, each once, ascending.
 
     Raises:
-        DatasetError: the list cannot be read, or holds something that is no identity.
+        FaultError: the list cannot be read, or holds something that is no identity.
     """
-    values = read_numbers(path, key).ravel()
-    for row, value in enumerate(values, 1):
+
+    def read(entry: tuple[int, float]) -> int:
+        row, value = entry
         if not _is_identity(value) or value == UNLABELLED:
-            raise DatasetError(f"{path}: {key}, row {row}: {value:g} is no identity")
-    return tuple(int(value) for value in np.unique(values))
+            raise FaultError(path, f"{key}, row {row}", f"{value:g} is no identity")
+        return int(value)
+
+    values = read_numbers(path, key).ravel()
+    return tuple(sorted(set(faults.each(read, enumerate(values, 1)))))
 
 
 def _is_identity(value: float) -> bool:
-    return value == UNLABELLED or (value >= 0 and float(value).is_integer())
+    known = 0 <= value < LARGEST_IDENTITY and float(value).is_integer()
+    return value == UNLABELLED or known
 
 
-def camera_of(name: str, where: str) -> int:
+def camera_of(name: str, file: Path, where: str) -> int:
     """Return the camera number in a frame name (``c3s2_000151`` -> 3).
 
     Raises:
-        DatasetError: the name holds none; ``where`` (file, row) is part of the message.
+        FaultError: the name holds none; ``file`` and ``where`` are part of the message.
     """
     found = re.match(r"c(\d+)s", name)
     if found is None:
-        raise DatasetError(f"{where}: no camera in frame name {name!r}, want cXsY_NNNNNN")
+        raise FaultError(file, where, f"no camera in frame name {name!r}, want cXsY_NNNNNN")
     return int(found.group(1))
 
 
-def _read_image(root: Path, name: str, where: str) -> ImageRecord:
-    path = _frame_path(root, name, where)
-    boxes, ids = read_annotation(root / "annotations" / f"{name}.jpg.mat")
-    return ImageRecord(path, name, camera_of(name, where), boxes, ids)
+def _read_image(root: Path, name: str, file: Path, row: int, faults: Faults) -> ImageRecord:
+    path = _frame_path(root, name, file, f"row {row}")
+    camera = camera_of(name, file, f"row {row}")
+    boxes, ids = read_annotation(root / "annotations" / f"{name}.jpg.mat", faults)
+    return ImageRecord(path, name, camera, boxes, ids)
 
 
-def _frame_path(root: Path, name: str, where: str) -> Path:
+def _frame_path(root: Path, name: str, file: Path, where: str) -> Path:
     path = root / "frames" / f"{name}.jpg"
     if not path.is_file():
-        raise DatasetError(f"{where}: frame {name!r} has no image {path}")
+        raise FaultError(file, where, f"frame {name!r} has no image {path}")
     return path
 
 
-def read_annotation(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def read_annotation(
+    path: Path, faults: Faults = STRICT
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return boxes float32 (N, 4) xyxy and ids int64 (N,) of one frame.
 
     Negative corners become 0; boxes without width or height are left out.
 
     Raises:
-        DatasetError: the file cannot be read, or a row cannot be used.
+        FaultError: the file cannot be read, or a row cannot be used.
     """
     rows = read_numbers(path, *_ANNOTATION_KEYS)
     if rows.size == 0:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     if rows.ndim != 2 or rows.shape[1] != len(_ROW_FIELDS):
-        raise DatasetError(f"{path}: want rows of id, x, y, w, h, got shape {rows.shape}")
-    for number, row in enumerate(rows, 1):
-        _check_row(row, f"{path}: row {number}")
+        raise FaultError(path, "", f"want rows of id, x, y, w, h, got shape {rows.shape}")
+    usable = faults.each(lambda number: _checked(rows, number, path), range(len(rows)))
+    rows = rows[np.array(usable, np.int64)]
     boxes = corners(rows[:, 1:])
     keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    for number in np.flatnonzero(~keep):
+        faults.flaw(path, f"row {usable[number] + 1}", "box without area in the picture")
     return boxes[keep], rows[keep, 0].astype(np.int64)
 
 
-def _check_row(row: NDArray[np.float64], where: str) -> None:
-    for field, value in zip(_ROW_FIELDS, row, strict=True):
-        if not np.isfinite(value):
-            raise DatasetError(f"{where}: {field} is {value}")
-    if not _is_identity(row[0]):
-        raise DatasetError(f"{where}: id is {row[0]:g}, want an integer of 0 or more, or -2")
+def _checked(rows: NDArray[np.float64], number: int, path: Path) -> int:
+    where = f"row {number + 1}"
+    for field, value in zip(_ROW_FIELDS, rows[number], strict=True):
+        if not abs(value) < LARGEST_PX:
+            raise FaultError(path, where, f"{field} is {value}")
+    identity = rows[number, 0]
+    if not _is_identity(identity):
+        text = f"id is {identity:g}, want an integer of 0 or more, or -2"
+        raise FaultError(path, where, text)
+    return number
 
 
 def corners(xywh: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -164,60 +184,44 @@ def corners(xywh: NDArray[np.float64]) -> NDArray[np.float32]:
     return clipped
 
 
-def _with_classes(
-    images: tuple[ImageRecord, ...], identities: tuple[int, ...]
-) -> tuple[ImageRecord, ...]:
-    classes = {identity: number for number, identity in enumerate(identities)}
-    return tuple(
-        ImageRecord(
-            image.path,
-            image.name,
-            image.camera,
-            image.boxes,
-            np.array([classes.get(int(i), UNLABELLED) for i in image.ids], np.int64),
-        )
-        for image in images
-    )
-
-
-def read_queries(root: Path) -> tuple[QueryRecord, ...]:
+def read_queries(root: Path, faults: Faults = STRICT) -> tuple[QueryRecord, ...]:
     """Return the queries of a PRW folder, in the order of the file; may be empty.
 
     Raises:
-        DatasetError: the file is missing, or a line cannot be used.
+        FaultError: the file is missing, or a line cannot be used.
     """
     path = root / QUERY_FILE
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
-        raise DatasetError(f"cannot read {path}: no such file") from None
+        raise UnreadableError(path, "no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read {path}: {error}") from error
-    lines = enumerate(text.splitlines(), 1)
-    return tuple(
-        _read_query(root, line, f"{path}: line {row}") for row, line in lines if line.strip()
-    )
+        raise UnreadableError(path, str(error)) from error
+    lines = [(row, line) for row, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return faults.each(lambda entry: _read_query(root, path, *entry), lines)
 
 
-def _read_query(root: Path, line: str, where: str) -> QueryRecord:
-    words = line.split()
+def _read_query(root: Path, file: Path, row: int, line: str) -> QueryRecord:
+    words, where = line.split(), f"line {row}"
     if len(words) != 6:
-        raise DatasetError(f"{where}: want 'pid x y w h frame', got {line!r}")
+        raise FaultError(file, where, f"want 'pid x y w h frame', got {line!r}")
     name = words[5].removesuffix(".jpg")
-    pid, *xywh = (_number(word, where) for word in words[:5])
+    pid, *xywh = (_number(word, file, where) for word in words[:5])
     if not _is_identity(pid) or pid == UNLABELLED:
-        raise DatasetError(f"{where}: pid is {words[0]!r}, want an integer of 0 or more")
+        raise FaultError(file, where, f"pid is {words[0]!r}, want an integer of 0 or more")
     box = corners(np.array(xywh, np.float64))
     if box[2] <= box[0] or box[3] <= box[1]:
-        raise DatasetError(f"{where}: box {' '.join(words[1:5])} has no area in the picture")
-    return QueryRecord(name, _frame_path(root, name, where), camera_of(name, where), box, int(pid))
+        box_words = " ".join(words[1:5])
+        raise FaultError(file, where, f"box {box_words} has no area in the picture")
+    path = _frame_path(root, name, file, where)
+    return QueryRecord(name, path, camera_of(name, file, where), box, int(pid))
 
 
-def _number(word: str, where: str) -> float:
+def _number(word: str, file: Path, where: str) -> float:
     try:
         value = float(word)
     except ValueError:
-        raise DatasetError(f"{where}: {word!r} is not a number") from None
-    if not np.isfinite(value):
-        raise DatasetError(f"{where}: {word!r} is not a number")
+        value = math.nan
+    if not abs(value) < LARGEST_PX:
+        raise FaultError(file, where, f"{word!r} is not a number")
     return value
