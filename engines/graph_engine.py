@@ -76,27 +76,16 @@ class _QueryJob(NamedTuple):
     rows: slice
 
 
-class GraphEngine:
-    """An engine over the two graphs of a bundle (see :class:`engines.engine.Engine`)."""
+class RunnerEngine:
+    """An engine over any two graphs (see :class:`engines.engine.Engine`)."""
 
-    def __init__(self, bundle: Bundle, runner: Runner, *, backend: str, max_batch: int) -> None:
+    def __init__(self, info: EngineInfo, runner: Runner, *, max_batch: int) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, got {max_batch}")
-        manifest = bundle.manifest
-        self._info = EngineInfo(
-            model=manifest.model,
-            name=manifest.name,
-            backend=backend,
-            input_hw=manifest.input_hw,
-            max_persons=manifest.max_persons,
-            dim=manifest.dim,
-            score_threshold=manifest.score_threshold,
-            query_boxes=manifest.query_boxes,
-            path=bundle.path,
-        )
+        self._info = info
         self._runner: Runner | None = runner
         self._max_batch = max_batch
-        self._letterboxes = _Letterboxes(manifest.input_hw)
+        self._letterboxes = _Letterboxes(info.input_hw)
 
     @property
     def info(self) -> EngineInfo:
@@ -213,6 +202,25 @@ class GraphEngine:
         padded = np.tile(whole, (self._info.query_boxes, 1))
         padded[: len(boxes)] = self._letterboxes.of(frame).to_input(boxes)
         return padded
+
+
+class GraphEngine(RunnerEngine):
+    """An engine over the two graphs of a bundle."""
+
+    def __init__(self, bundle: Bundle, runner: Runner, *, backend: str, max_batch: int) -> None:
+        manifest = bundle.manifest
+        info = EngineInfo(
+            model=manifest.model,
+            name=manifest.name,
+            backend=backend,
+            input_hw=manifest.input_hw,
+            max_persons=manifest.max_persons,
+            dim=manifest.dim,
+            score_threshold=manifest.score_threshold,
+            query_boxes=manifest.query_boxes,
+            path=bundle.path,
+        )
+        super().__init__(info, runner, max_batch=max_batch)
 
 
 def _chunks(total: int, size: int) -> Iterator[slice]:

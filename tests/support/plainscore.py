@@ -29,6 +29,31 @@ def step_average_precision(right: Sequence[bool], scores: Sequence[float]) -> fl
     return average
 
 
+def listing_of(images: Sequence[Any], query: Any, *, cross_camera: bool) -> list[Any]:
+    """Return the gallery of a rule: frame number and the person's box, or None, for each."""
+    out: list[Any] = []
+    for number, image in enumerate(images):
+        if image.name == query.name or (cross_camera and image.camera == query.camera):
+            continue
+        truth = [b for b, i in zip(image.boxes, image.ids, strict=True) if i == query.pid]
+        out.append((number, truth[0] if truth else None))
+    return out
+
+
+def own_listing(images: Sequence[Any], query: Any) -> list[Any]:
+    """Return the query's own gallery in the same form, listings with the person first."""
+    left = {number: list(boxes) for number, boxes in (query.truth or {}).items()}
+    out: list[Any] = []
+    for number in sorted(int(place) for place in query.gallery):
+        if query.truth is not None:
+            truth = [left[number].pop(0)] if left.get(number) else []
+        else:
+            image = images[number]
+            truth = [b for b, i in zip(image.boxes, image.ids, strict=True) if i == query.pid]
+        out.append((number, truth[0] if truth else None))
+    return out
+
+
 def score_query(
     images: Sequence[Any],
     found: Sequence[Any],
@@ -40,35 +65,66 @@ def score_query(
     threshold: float = 0.5,
 ) -> tuple[float, list[bool]]:
     """Return AP and, best answer first, which answers are right (ties in gallery order)."""
-    answers: list[tuple[float, bool]] = []
+    listing = listing_of(images, query, cross_camera=cross_camera)
+    return score_listing(listing, found, feature, adaptive=adaptive, threshold=threshold)
+
+
+def score_listing(
+    listing: Sequence[Any],
+    found: Sequence[Any],
+    feature: Any,
+    *,
+    adaptive: bool = True,
+    threshold: float = 0.5,
+    weighted: bool = False,
+    given: Any = None,
+) -> tuple[float, list[bool]]:
+    """Score a gallery of (frame number, box or None), each listing by itself.
+
+    ``weighted``: similarity times detection score; ``given`` maps a frame number to the
+    similarities of its kept detections, instead of cosines.
+    """
+    answers: list[tuple[float, bool, tuple[int, int]]] = []
     n_gt = n_tp = 0
-    for image, detections in zip(images, found, strict=True):
-        if image.name == query.name or (cross_camera and image.camera == query.camera):
-            continue
-        truth = [b for b, i in zip(image.boxes, image.ids, strict=True) if i == query.pid]
-        n_gt += bool(truth)
-        frame = [
-            (float(np.dot(e.astype(np.float64), feature.astype(np.float64))), b)
-            for b, s, e in zip(
-                detections.boxes, detections.scores, detections.embeddings, strict=True
-            )
-            if s >= threshold
-        ]
+    for number, truth in listing:
+        n_gt += truth is not None
+        frame = _frame(found[number], feature, threshold, weighted)
+        if given is not None:
+            frame = [(float(s), b) for s, (_, b) in zip(given[number], frame, strict=True)]
         labels = [False] * len(frame)
-        if truth:
-            w, h = (float(truth[0][k + 2]) - float(truth[0][k]) for k in (0, 1))
+        if truth is not None:
+            w, h = (float(truth[k + 2]) - float(truth[k]) for k in (0, 1))
             least = min(0.5, w * h / ((w + 10) * (h + 10))) if adaptive else 0.5
             for at in sorted(range(len(frame)), key=lambda k: -frame[k][0]):
-                if iou(frame[at][1], truth[0]) >= least:
+                if iou(frame[at][1], truth) >= least:
                     labels[at] = True
                     n_tp += 1
                     break
-        answers += [(s, right) for (s, _), right in zip(frame, labels, strict=True)]
-    ranked = [right for _, right in sorted(answers, key=lambda answer: -answer[0])]
+        answers += [
+            (s, right, (number, row))
+            for row, ((s, _), right) in enumerate(zip(frame, labels, strict=True))
+        ]
+    # Ties: in the order of the split; of two listings of one detection the right one first.
+    answers.sort(key=lambda answer: (-answer[0], answer[2], not answer[1]))
+    ranked = [right for _, right, _ in answers]
     if not n_tp:
         return 0.0, ranked
-    average = step_average_precision([r for _, r in answers], [s for s, _ in answers])
+    average = step_average_precision(ranked, [s for s, _, _ in answers])
     return average * n_tp / n_gt, ranked
+
+
+def _frame(detections: Any, feature: Any, threshold: float, weighted: bool) -> list[Any]:
+    rows = zip(detections.boxes, detections.scores, detections.embeddings, strict=True)
+    return [
+        (cosine(e, feature) * (float(s) if weighted else 1.0), b)
+        for b, s, e in rows
+        if s >= threshold
+    ]
+
+
+def cosine(a: Any, b: Any) -> float:
+    """Dot product in float64."""
+    return float(np.dot(np.asarray(a, np.float64), np.asarray(b, np.float64)))
 
 
 def score_detections(

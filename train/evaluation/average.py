@@ -66,3 +66,16 @@ def curve_at(
     """Return the curve of counted answers and hits; precision is 1 where nothing is answered."""
     precision = np.divide(hits, answers, out=np.ones(len(hits)), where=answers > 0)
     return Curve(thresholds, precision, hits / max(1, total))
+
+
+def recall_at(curve: Curve, least_precision: float) -> tuple[float, float | None]:
+    """Return the most recall that a curve has at a precision, and the threshold to cut at.
+
+    Where no threshold is precise enough: recall 0 and None. Of equal recalls the highest
+    threshold is returned.
+    """
+    precise = np.flatnonzero((curve.precision >= least_precision) & (curve.recall > 0))
+    if not len(precise):
+        return 0.0, None
+    best = precise[curve.recall[precise].argmax()]
+    return float(curve.recall[best]), float(curve.thresholds[best])

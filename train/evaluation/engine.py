@@ -1,205 +1,190 @@
-"""Score an engine on a PRW-layout folder: what is deployed is what is scored.
+"""Score an engine on a data set: what is deployed is what is scored.
 
 Every frame of the test split goes through the engine's search graph, every query box through
 its query graph on the whole frame; then the rules of `train.evaluation.protocol` apply.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from engines.engine import Engine
-from engines.errors import PictureError
-from engines.pictures import read_picture
-from engines.values import EMBEDDING_DIM, Detections
-from train.data.prw import load_prw
-from train.data.records import ImageRecord, PersonSearchSet, QueryRecord
-from train.errors import DatasetError
-from train.evaluation.detection import DetectionScores, score_detection
-from train.evaluation.protocol import DETECTION_THRESHOLD, SearchProtocol, gallery_rule
-from train.evaluation.search import SearchScores, score_search
+from train.data.cuhk import DEFAULT_GALLERY
+from train.data.cuhk import NAME as CUHK_SYSU_NAME
+from train.data.records import PersonSearchSet
+from train.data.sets import load_set, set_layout
+from train.errors import ConfigError, DatasetError
+from train.evaluation.cbgm import CUHK_SYSU, PRW
+from train.evaluation.detection import score_detection
+from train.evaluation.embed import (
+    EmbeddedSet,
+    EvalProgress,
+    Progress,
+    embed_queries,
+    embed_set,
+    find_persons,
+)
+from train.evaluation.protocol import (
+    ANYWHERE,
+    DETECTION_THRESHOLD,
+    GALLERIES,
+    FrameLayout,
+    GalleryRule,
+    IouRule,
+    SearchProtocol,
+    gallery_rule,
+)
+from train.evaluation.report import EvalReport, RescoredSearch
+from train.evaluation.rescore import (
+    NEEDS_CONTEXT,
+    RescoreSettings,
+    make_rescoring,
+    rescoring_names,
+)
+from train.evaluation.search import Search
 
+__all__ = [
+    "EvalProgress",
+    "EvalReport",
+    "Progress",
+    "embed_queries",
+    "evaluate_engine",
+    "find_persons",
+    "load_test",
+    "score_embedded",
+    "search_of",
+]
 
-@dataclass(frozen=True, slots=True)
-class EvalProgress:
-    """How far an evaluation is: ``stage`` is ``"frames"`` or ``"queries"``."""
-
-    stage: str
-    done: int
-    total: int
-
-
-Progress = Callable[[EvalProgress], None]
-_Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EvalReport:
-    """What an engine scored on a data set, and by which rules; ``seconds`` is wall time."""
-
-    data: Path
-    model: str
-    detection: DetectionScores
-    search: SearchScores
-    frames: int
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON values; scores are fractions of 1."""
-        return {
-            "detection": {"ap": self.detection.ap, "recall": self.detection.recall},
-            "search": self._search(),
-            "protocol": self._protocol(),
-            "data": str(self.data),
-            "frames": self.frames,
-            "seconds": round(self.seconds, 3),
-        }
-
-    def _search(self) -> dict[str, Any]:
-        return {
-            "map": self.search.mean_ap,
-            **{f"top{k}": share for k, share in self.search.top.items()},
-            "gallery": self.search.protocol.gallery.name,
-            "queries": len(self.search.queries),
-        }
-
-    def _protocol(self) -> dict[str, Any]:
-        return {
-            "det_thresh": self.search.protocol.score_threshold,
-            "iou_rule": str(self.search.protocol.iou),
-            "query_feature": "query graph, annotated box on its whole frame",
-            "re_scoring": "none",
-            "model": self.model,
-            "unanswerable_queries": self.search.unanswerable,
-        }
+_CUHK_SYSU = "cuhk-sysu"
 
 
 def evaluate_engine(
     data: Path,
     engine: Engine,
     *,
-    gallery: str = "cross-camera",
+    gallery: str | None = None,
+    boxes: str = "detections",
+    query: str = "box",
+    rescoring: str | Sequence[str] = "none",
     score_threshold: float = DETECTION_THRESHOLD,
     progress: Progress | None = None,
     batch: int = 8,
     clock: Callable[[], float] = time.perf_counter,
 ) -> EvalReport:
-    """Run an engine over the test split of a PRW-layout folder and score it.
+    """Run an engine over the test split of a data set and score it.
 
-    ``batch`` frames are read and given to the engine at a time.
+    ``gallery``: ``"all"``, ``"cross-camera"`` or ``"own"``; of CUHK-SYSU ``"50"`` to ``"4000"``,
+    ``"all"``, ``"occlusion"`` or ``"resolution"``. By default a data set's own galleries (those
+    of 100 frames of CUHK-SYSU), else ``"cross-camera"``, with one camera ``"all"``. ``boxes`` and
+    ``query``: see `train.evaluation.embed`. ``rescoring``: names of
+    `train.evaluation.rescore.RESCORINGS`, each reported apart from the plain scores. ``batch``
+    frames are read and given to the engine at a time.
 
     Raises:
-        DatasetError: the data set is damaged, or has no test frames or queries.
-        ConfigError: no such gallery rule.
+        DatasetError: the data set is damaged, or has no test frames, queries or galleries.
+        ConfigError: no such gallery, kind of box or re-scoring.
         EngineError: the engine failed.
     """
     started = clock()
-    protocol = SearchProtocol(gallery_rule(gallery), score_threshold)
-    test = load_prw(data, "test")
-    if not test.queries:
-        raise DatasetError(f"{data}: the test split has no queries")
-    found = find_persons(engine, test.images, score_threshold, batch, progress)
-    features = embed_queries(engine, test.queries, batch, progress)
-    return _report(test, engine, protocol, found, features, lambda: clock() - started)
+    names = rescoring_names(rescoring)
+    test, rule = load_test(data, gallery)
+    embedded = embed_set(
+        test,
+        engine,
+        boxes=boxes,
+        query=query,
+        contexts=not NEEDS_CONTEXT.isdisjoint(names),
+        score_threshold=score_threshold,
+        batch=batch,
+        progress=progress,
+    )
+    return replace(score_embedded(embedded, rule, rescoring=names), seconds=clock() - started)
 
 
-def _report(
-    test: PersonSearchSet,
-    engine: Engine,
-    protocol: SearchProtocol,
-    found: Sequence[Detections],
-    features: NDArray[np.float32],
-    elapsed: Callable[[], float],
+def load_test(data: Path, gallery: str | None = None) -> tuple[PersonSearchSet, GalleryRule]:
+    """Return the test split of a data set, and the rule of the gallery that is asked for.
+
+    Raises:
+        DatasetError: the data set is damaged, or has no such gallery.
+        ConfigError: no such gallery rule.
+    """
+    if set_layout(data) == _CUHK_SYSU:
+        name = DEFAULT_GALLERY if gallery is None or gallery == "own" else gallery
+        return load_set(data, "test", gallery=name), replace(GALLERIES["own"], name=name)
+    rule = None if gallery is None else gallery_rule(gallery)
+    test = load_set(data, "test")
+    rule = rule or _usual_rule(test)
+    _check_galleries(test, rule)
+    return test, rule
+
+
+def _check_galleries(test: PersonSearchSet, rule: GalleryRule) -> None:
+    """Find out before the engine runs for hours."""
+    if not rule.with_query_camera and len({image.camera for image in test.images}) < 2:
+        raise DatasetError(
+            f"{test.root}: gallery {rule.name!r} is empty, all frames are of one camera"
+        )
+    layout = FrameLayout.of(test.images)
+    for query in test.queries if rule.own else ():
+        rule.frames(query, layout)
+
+
+def _usual_rule(test: PersonSearchSet) -> GalleryRule:
+    if test.queries and all(query.gallery is not None for query in test.queries):
+        return GALLERIES["own"]
+    cameras = {image.camera for image in test.images}
+    return GALLERIES["cross-camera" if len(cameras) > 1 else "all"]
+
+
+def search_of(embedded: EmbeddedSet, rule: GalleryRule) -> Search:
+    """Return the search of a split by a gallery rule, ready to be scored and shown.
+
+    Where the gallery holds whole frames, any frame with the person is a right answer.
+    """
+    iou = ANYWHERE if embedded.boxes == "frame" else IouRule()
+    protocol = SearchProtocol(rule, embedded.score_threshold, iou)
+    data = embedded.data
+    return Search(data.images, embedded.found, data.queries, embedded.features, protocol)
+
+
+def score_embedded(
+    embedded: EmbeddedSet,
+    rule: GalleryRule,
+    *,
+    rescoring: str | Sequence[str] = "none",
+    settings: RescoreSettings | None = None,
 ) -> EvalReport:
-    threshold = protocol.score_threshold
+    """Score a split that an engine has seen; CBGM's sizes are those published for the data set.
+
+    The data set's images are not read again.
+
+    Raises:
+        ConfigError: no such re-scoring, or it needs contexts that were not embedded.
+        DatasetError: a query has no gallery, or one that is not of this split.
+    """
+    data, search = embedded.data, search_of(embedded, rule)
+    chosen = settings or RescoreSettings(cbgm=CUHK_SYSU if data.name == CUHK_SYSU_NAME else PRW)
+    threshold = embedded.score_threshold
     return EvalReport(
-        data=test.root,
-        model=engine.info.model,
-        detection=score_detection(test.images, found, score_threshold=threshold),
-        search=score_search(test.images, found, test.queries, features, protocol),
-        frames=len(test.images),
-        seconds=elapsed(),
+        data=data.root,
+        model=embedded.model,
+        detection=score_detection(data.images, embedded.found, score_threshold=threshold),
+        search=search.score(),
+        frames=len(data.images),
+        seconds=0.0,
+        boxes=embedded.boxes,
+        query=embedded.query,
+        rescored={
+            name: _rescored(name, search, embedded, chosen) for name in rescoring_names(rescoring)
+        },
     )
 
 
-def find_persons(
-    engine: Engine,
-    images: Sequence[ImageRecord],
-    score_threshold: float,
-    batch: int,
-    progress: Progress | None = None,
-) -> list[Detections]:
-    """Return what the engine detects in each image, scored at least ``score_threshold``.
-
-    Raises:
-        DatasetError: an image cannot be read.
-    """
-    found: list[Detections] = []
-    for part in _batches(images, batch):
-        frames = [_picture(image.path) for image in part]
-        found += engine.detect(frames, min_score=score_threshold)
-        if progress is not None:
-            progress(EvalProgress("frames", len(found), len(images)))
-    return found
-
-
-def embed_queries(
-    engine: Engine,
-    queries: Sequence[QueryRecord],
-    batch: int,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Return the engine's embedding of each query's box on its whole frame, (Q, 256).
-
-    Raises:
-        DatasetError: an image cannot be read, or a query lies outside its image.
-    """
-    features = np.zeros((len(queries), EMBEDDING_DIM), np.float32)
-    done = 0
-    for part in _batches(_by_frame(queries), batch):
-        frames = [_picture(queries[rows[0]].path) for rows in part]
-        boxes = [
-            np.stack([_inside(queries[row], frame) for row in rows])
-            for rows, frame in zip(part, frames, strict=True)
-        ]
-        for rows, embedded in zip(part, engine.embed(frames, boxes), strict=True):
-            features[rows] = embedded
-            done += len(rows)
-        if progress is not None:
-            progress(EvalProgress("queries", done, len(queries)))
-    return features
-
-
-def _by_frame(queries: Sequence[QueryRecord]) -> list[list[int]]:
-    """Return the numbers of the queries, those on one frame together."""
-    order = sorted(range(len(queries)), key=lambda row: queries[row].name)
-    return [list(rows) for _, rows in groupby(order, key=lambda row: queries[row].name)]
-
-
-def _inside(query: QueryRecord, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    height, width = frame.shape[:2]
-    if query.box[0] >= width or query.box[1] >= height:
-        edges = ", ".join(f"{edge:g}" for edge in query.box)
-        raise DatasetError(
-            f"query of person {query.pid}: box x1 y1 x2 y2 = ({edges}) lies outside "
-            f"{query.path} of {width} x {height} pixels"
-        )
-    return query.box
-
-
-def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _picture(path: Path) -> NDArray[np.uint8]:
-    try:
-        return read_picture(path)
-    except PictureError as error:
-        raise DatasetError(str(error)) from error
+def _rescored(
+    name: str, search: Search, embedded: EmbeddedSet, settings: RescoreSettings
+) -> RescoredSearch:
+    if name in NEEDS_CONTEXT and not embedded.contexts:
+        raise ConfigError(f"re-scoring {name!r} needs the persons beside each query: embed them")
+    made = make_rescoring(name, search, embedded.contexts, settings)
+    return RescoredSearch(made.how, search.score(made.rescore))

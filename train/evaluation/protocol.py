@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.data.records import ImageRecord, QueryRecord
-from train.errors import ConfigError
+from train.errors import ConfigError, DatasetError
 
 TOP_RANKS = (1, 5, 10)
 DETECTION_THRESHOLD = 0.5
@@ -16,14 +16,26 @@ DETECTION_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class GalleryRule:
-    """Which frames of a test split are searched for one query."""
+    """Which frames of a test split are searched for one query.
+
+    ``own``: those that the data set lists for the query, as often as it lists them; nothing is
+    removed from such a list, not even the query's own frame.
+    """
 
     name: str
-    with_query_frame: bool
-    with_query_camera: bool
+    with_query_frame: bool = False
+    with_query_camera: bool = True
+    own: bool = False
 
     def frames(self, query: QueryRecord, layout: "FrameLayout") -> NDArray[np.int64]:
-        """Return how often each frame is in the query's gallery: 0 or 1, int64 (F,)."""
+        """Return how often each frame is in the query's gallery, int64 (F,).
+
+        Raises:
+            DatasetError: the query has no gallery of its own where one is asked for, or its
+                gallery names a frame that the split does not have.
+        """
+        if self.own:
+            return _listed(query, len(layout.cameras))
         counts = np.ones(len(layout.cameras), np.int64)
         if not self.with_query_frame and query.name in layout.index:
             counts[layout.index[query.name]] = 0
@@ -32,11 +44,24 @@ class GalleryRule:
         return counts
 
 
+def _listed(query: QueryRecord, frames: int) -> NDArray[np.int64]:
+    where = f"query of person {query.pid} on {query.name}"
+    if query.gallery is None:
+        raise DatasetError(f"{where}: the data set gives it no gallery of its own")
+    truth = np.array(list(query.truth or ()), np.int64)
+    for field, places in (("gallery", query.gallery), ("truth", truth)):
+        outside = places[(places < 0) | (places >= frames)]
+        if len(outside):
+            raise DatasetError(f"{where}: {field} has frame number {outside[0]} of {frames} frames")
+    return np.bincount(query.gallery, minlength=frames).astype(np.int64)
+
+
 GALLERIES: Mapping[str, GalleryRule] = {
     rule.name: rule
     for rule in (
-        GalleryRule("all", with_query_frame=False, with_query_camera=True),
-        GalleryRule("cross-camera", with_query_frame=False, with_query_camera=False),
+        GalleryRule("all"),
+        GalleryRule("cross-camera", with_query_camera=False),
+        GalleryRule("own", with_query_frame=True, own=True),
     )
 }
 
@@ -74,9 +99,15 @@ class IouRule:
         return min(self.ceiling, width * height / ((width + 10) * (height + 10)))
 
     def __str__(self) -> str:
+        if self.ceiling == 0:
+            return "none: any answer in a frame with the person is right"
         if not self.adaptive:
             return f"{self.ceiling:g}"
         return f"min({self.ceiling:g}, w*h / ((w+10)*(h+10)))"
+
+
+ANYWHERE = IouRule(adaptive=False, ceiling=0.0)
+"""No overlap is asked for: the rule where a whole frame is one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +126,6 @@ def gallery_rule(name: str) -> GalleryRule:
         ConfigError: there is no such rule.
     """
     if name not in GALLERIES:
-        raise ConfigError(f"no gallery {name!r}: choose {' or '.join(GALLERIES)}")
+        *first, last = GALLERIES
+        raise ConfigError(f"no gallery {name!r}: choose {', '.join(first)} or {last}")
     return GALLERIES[name]

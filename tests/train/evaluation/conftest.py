@@ -36,6 +36,24 @@ def plainscore() -> ModuleType:
     return _load("plainscore")
 
 
+@pytest.fixture(scope="session")
+def plainrescore() -> ModuleType:
+    """Re-scoring in plain loops."""
+    return _load("plainrescore")
+
+
+@pytest.fixture(scope="session")
+def randomscene() -> ModuleType:
+    """The module that makes random test splits."""
+    return _load("randomscene")
+
+
+@pytest.fixture(scope="session")
+def setfolders() -> ModuleType:
+    """The module that writes CUHK-SYSU, tattoo and COCO folders."""
+    return _load("setfolders")
+
+
 @dataclass(frozen=True)
 class Scene:
     """A test split, what was detected on it, and the queries."""
@@ -103,3 +121,23 @@ def example_folder(prwfolder: ModuleType, tmp_path: Path) -> Any:
 def example_engine(prwfolder: ModuleType, example_found: list[Detections], tmp_path: Path) -> Any:
     """An engine that gives the worked example's answers."""
     return prwfolder.StoredEngine(dict(enumerate(example_found)), tmp_path, [], [])
+
+
+@pytest.fixture
+def cuhk(setfolders: ModuleType, tmp_path: Path) -> Any:
+    """Three frames with person 1, one of them listed twice, and one of somebody else."""
+    folder = setfolders.CuhkFolder(tmp_path / "cuhk")
+    box, other = (5, 5, 20, 40), (30, 5, 20, 40)
+    names = ["s1.jpg", "s2.jpg", "s3.jpg", "s4.jpg"]
+    folder.images({"s1.jpg": [box], "s2.jpg": [box, other], "s3.jpg": [other], "s4.jpg": [other]})
+    folder.pool(names)
+    folder.train([])
+    listed = {
+        "50": [("s2.jpg", box), ("s3.jpg", None)],
+        "100": [("s2.jpg", box), ("s3.jpg", None), ("s2.jpg", other)],
+    }
+    for size, gallery in listed.items():
+        variable = f"TestG{size}"
+        query = [("s1.jpg", box, gallery)]
+        folder.queries(f"train_test/{variable}.mat", variable, query)
+    return folder

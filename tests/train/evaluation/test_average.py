@@ -5,7 +5,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from train.evaluation.average import average_precision, precision_recall, precision_sum
+from train.evaluation.average import (
+    Curve,
+    average_precision,
+    precision_recall,
+    precision_sum,
+    recall_at,
+)
 
 
 def test_order_within_a_tie_has_no_effect() -> None:
@@ -53,3 +59,14 @@ def test_the_area_under_the_steps_is_ap_times_recall() -> None:
     steps = np.diff(curve.recall, prepend=0.0)
     area = float(np.sum(steps * curve.precision))
     assert area == pytest.approx(average_precision(hits, scores) * hits.sum() / total, abs=1e-12)
+
+
+def test_the_most_recall_at_a_precision() -> None:
+    thresholds, precision = np.array([0.9, 0.8, 0.6, 0.4]), np.array([1.0, 0.5, 0.8, 0.2])
+    curve = Curve(thresholds, precision, np.array([0.1, 0.2, 0.7, 0.7]))
+    assert recall_at(curve, 0.8) == (0.7, 0.6)
+    assert recall_at(curve, 0.1) == (0.7, 0.6)
+    assert recall_at(curve, 0.9) == (0.1, 0.9)
+    assert recall_at(Curve(thresholds, precision / 2, precision), 0.6) == (0.0, None)
+    none = np.zeros(0)
+    assert recall_at(Curve(none, none, none), 0.5) == (0.0, None)

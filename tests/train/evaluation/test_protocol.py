@@ -1,13 +1,14 @@
 """Galleries and overlap rules as data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from train.data.records import ImageRecord, QueryRecord
-from train.errors import ConfigError
-from train.evaluation.protocol import GALLERIES, FrameLayout, IouRule, gallery_rule
+from train.errors import ConfigError, DatasetError
+from train.evaluation.protocol import ANYWHERE, GALLERIES, FrameLayout, IouRule, gallery_rule
 
 NAMES = {"a": 1, "b": 1, "c": 2, "d": 3}
 LAYOUT = FrameLayout.of(
@@ -35,8 +36,33 @@ def test_a_query_frame_outside_the_split() -> None:
     assert GALLERIES["cross-camera"].frames(query("x", 3), LAYOUT).tolist() == [1, 1, 1, 0]
 
 
+def listed(*places: int, truth: dict[int, np.ndarray] | None = None) -> QueryRecord:
+    return replace(query("a", 1), gallery=np.array(places, np.int32), truth=truth)
+
+
+def test_an_own_gallery_is_taken_as_it_stands() -> None:
+    own = GALLERIES["own"]
+    assert own.frames(listed(3, 0, 3), LAYOUT).tolist() == [1, 0, 0, 2]
+    assert own.frames(listed(), LAYOUT).tolist() == [0, 0, 0, 0]
+
+
+def test_faults_of_an_own_gallery_are_named() -> None:
+    own = GALLERIES["own"]
+    with pytest.raises(DatasetError, match="query of person 5 on a: the data set gives it no gal"):
+        own.frames(query("a", 1), LAYOUT)
+    with pytest.raises(DatasetError, match="on a: gallery has frame number 4 of 4 frames"):
+        own.frames(listed(0, 4), LAYOUT)
+    with pytest.raises(DatasetError, match="on a: truth has frame number -1 of 4 frames"):
+        own.frames(listed(0, truth={-1: np.zeros((1, 4), np.float32)}), LAYOUT)
+
+
+def test_a_whole_frame_needs_no_overlap() -> None:
+    assert ANYWHERE.threshold(np.array([0, 0, 1, 1], np.float32)) == 0
+    assert str(ANYWHERE) == "none: any answer in a frame with the person is right"
+
+
 def test_an_unknown_gallery_is_named() -> None:
-    with pytest.raises(ConfigError, match="no gallery 'half': choose all or cross-camera"):
+    with pytest.raises(ConfigError, match="no gallery 'half': choose all, cross-camera or own"):
         gallery_rule("half")
 
 

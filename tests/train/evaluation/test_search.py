@@ -1,20 +1,19 @@
 """Search scoring: the worked example, single rules, and random galleries against plain loops."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engines.values import Detections
-from train.data.records import ImageRecord, QueryRecord
-from train.evaluation.protocol import GALLERIES, IouRule, SearchProtocol
-from train.evaluation.search import SearchScores, score_search
+from train.evaluation.protocol import ANYWHERE, GALLERIES, IouRule, SearchProtocol
+from train.evaluation.rescore import DetectionWeights
+from train.evaluation.search import Search, SearchScores, score_search
 
 ALL = SearchProtocol(GALLERIES["all"])
 CROSS = SearchProtocol(GALLERIES["cross-camera"])
+OWN = SearchProtocol(GALLERIES["own"])
 FIXED = SearchProtocol(GALLERIES["all"], iou=IouRule(adaptive=False))
 
 
@@ -75,67 +74,32 @@ def test_queries_and_features_must_agree(example: Any) -> None:
         )
 
 
-def random_scene(seed: int, *, ties: bool) -> tuple[Any, ...]:
-    """Return images, detections, queries, features; with ties, similarities take few values."""
-    rng = np.random.default_rng(seed)
-    looks = rng.normal(size=(12, 256)).astype(np.float32)
-    images, found, queries = [], [], []
-    for number in range(30):
-        ids = rng.permutation(12)[: rng.integers(0, 6)]
-        ids = np.where(rng.random(len(ids)) < 0.2, -2, ids).astype(np.int64)
-        corner = rng.uniform(0, 200, (len(ids), 2))
-        size = rng.uniform(6, 60, (len(ids), 2))
-        boxes = np.hstack([corner, corner + size]).astype(np.float32)
-        name = f"c{number % 4}s1_{number:06d}"
-        images.append(ImageRecord(Path(name), name, number % 4, boxes, ids))
-        found.append(_noisy(rng, images[-1], looks, ties))
-        queries += [
-            QueryRecord(name, Path(name), number % 4, box, int(pid))
-            for box, pid in zip(boxes, ids, strict=True)
-            if pid >= 0
-        ]
-    features = np.stack([_feature(rng, looks[query.pid], ties) for query in queries])
-    return images, found, queries, features
-
-
-def _feature(rng: np.random.Generator, look: Any, ties: bool) -> Any:
-    if ties:  # Few exact numbers: equal similarities are equal to the last bit.
-        out = np.zeros(256, np.float32)
-        out[:3] = rng.integers(-2, 3, 3) / 4
-        return out
-    vector = look + rng.normal(0, 1.5, 256)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def _noisy(rng: np.random.Generator, image: ImageRecord, looks: Any, ties: bool) -> Detections:
-    rows = rng.permutation(np.repeat(np.arange(len(image.ids)), 3))
-    sizes = image.boxes[rows, 2:] - image.boxes[rows, :2]
-    noise = rng.normal(0, 0.15, (len(rows), 4)) * np.hstack([sizes, sizes])
-    embeddings = [_feature(rng, looks[image.ids[row]], ties) for row in rows]
-    return Detections(
-        (image.boxes[rows] + noise).astype(np.float32),
-        rng.uniform(0.4, 1, len(rows)).astype(np.float32),
-        np.array(embeddings, np.float32).reshape(-1, 256),
-    )
-
-
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("gallery", ["all", "cross-camera"])
 @pytest.mark.parametrize("adaptive", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_random_galleries_agree_with_plain_loops(
-    plainscore: ModuleType, seed: int, adaptive: bool, gallery: str, ties: bool
+    plainscore: ModuleType,
+    randomscene: ModuleType,
+    seed: int,
+    adaptive: bool,
+    gallery: str,
+    ties: bool,
 ) -> None:
-    images, found, queries, features = random_scene(seed, ties=ties)
+    scene = randomscene.random_scene(seed, ties=ties)
     protocol = SearchProtocol(GALLERIES[gallery], iou=IouRule(adaptive=adaptive))
-    scores = score_search(images, found, queries, features, protocol)
+    scores = score(scene, protocol)
     plain = [
         plainscore.score_query(
-            images, found, query, feature,
+            scene.images, scene.found, query, feature,
             cross_camera=gallery == "cross-camera", adaptive=adaptive,
         )
-        for query, feature in zip(queries, features, strict=True)
+        for query, feature in zip(scene.queries, scene.features, strict=True)
     ]  # fmt: skip
+    agree(scores, plain)
+
+
+def agree(scores: SearchScores, plain: Any) -> None:
     for mine, (ap, _) in zip(scores.queries, plain, strict=True):
         assert mine.ap == pytest.approx(ap, abs=1e-12)
     assert scores.mean_ap == pytest.approx(np.mean([ap for ap, _ in plain]), abs=1e-12)
@@ -143,3 +107,65 @@ def test_random_galleries_agree_with_plain_loops(
         share = np.mean([any(ranked[:k]) for _, ranked in plain])
         assert scores.top[k] == pytest.approx(share, abs=1e-12)
     assert 0 < scores.mean_ap < 1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("truth", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_own_galleries_with_repeats_agree_with_plain_loops(
+    plainscore: ModuleType,
+    randomscene: ModuleType,
+    seed: int,
+    truth: bool,
+    ties: bool,
+    weighted: bool,
+) -> None:
+    scene = randomscene.random_scene(seed, ties=ties)
+    scene = randomscene.with_own_galleries(scene, seed, truth=truth)
+    assert any(len(set(query.gallery.tolist())) < 12 for query in scene.queries)
+    search = Search(scene.images, scene.found, scene.queries, scene.features, OWN)
+    scores = search.score(DetectionWeights(search.pool) if weighted else None)
+    plain = [
+        plainscore.score_listing(
+            plainscore.own_listing(scene.images, query), scene.found, feature, weighted=weighted
+        )
+        for query, feature in zip(scene.queries, scene.features, strict=True)
+    ]
+    agree(scores, plain)
+
+
+def test_each_listing_of_a_frame_has_its_own_person(example: Any) -> None:
+    # Frame b twice: once person 7 is at the exact box, once at the other detection's.
+    b = np.array([[300, 100, 400, 400], [300, 130, 400, 430]], np.float32)
+    listed = replace(example.queries[0], gallery=np.array([2, 2], np.int32), truth={2: b})
+    scores = score_search(example.images, example.found, [listed], example.features, OWN)
+    # Both overlap both boxes enough, so that the better one is the answer to both listings.
+    assert (scores.queries[0].found, scores.queries[0].answers) == (2, 2)
+    assert scores.mean_ap == pytest.approx(1, abs=1e-12)
+    denied = replace(listed, truth={2: b[:1]})
+    scores = score_search(example.images, example.found, [denied], example.features, OWN)
+    # One listing shows the person: of two equal answers one is right.
+    assert (scores.queries[0].found, scores.queries[0].answers) == (1, 1)
+    assert scores.mean_ap == pytest.approx(1 / 2, abs=1e-12)
+
+
+def test_truth_outside_the_gallery_counts_for_nothing(example: Any) -> None:
+    box = example.images[1].boxes[:1]
+    query = replace(example.queries[0], gallery=np.array([4], np.int32), truth={1: box})
+    scores = score_search(example.images, example.found, [query], example.features, OWN)
+    assert scores.unanswerable == 1
+
+
+def test_a_gallery_may_hold_the_query_frame(example: Any) -> None:
+    query = replace(example.queries[0], gallery=np.array([0, 4], np.int32))
+    scores = score_search(example.images, example.found, [query], example.features, OWN)
+    assert (scores.mean_ap, scores.top[1]) == (1, 1)
+
+
+def test_any_answer_is_right_where_no_overlap_is_asked_for(example: Any) -> None:
+    anywhere = SearchProtocol(GALLERIES["all"], iou=ANYWHERE)
+    scores = score(example, anywhere)
+    # In frame a the wrong person is the most similar one, and now right.
+    assert scores.top[1] == 1
+    assert scores.queries[0].found == 3
