@@ -14,8 +14,8 @@ import numpy as np
 
 from engines.engine import Engine
 from engines.values import Detections
-from train.data.prw import load_prw
 from train.data.records import ImageRecord
+from train.data.sets import load_set
 from train.evaluation.detection import score_detection
 from train.evaluation.engine import find_persons
 
@@ -37,12 +37,12 @@ def best_cut(images: Sequence[ImageRecord], found: Sequence[Detections]) -> floa
 
 
 def cut_on(engine: Engine, data: Sequence[Path]) -> float:
-    """Return the cut of an engine over the test splits of PRW-layout folders.
+    """Return the cut of an engine over the test splits of data sets.
 
     Raises:
         DatasetError: a data set cannot be read.
     """
-    images = [image for root in data for image in load_prw(root, "test").images]
+    images = [image for root in data for image in load_set(root, "test").images]
     return best_cut(images, find_persons(engine, images, LOWEST, 8))
 
 

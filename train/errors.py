@@ -4,6 +4,7 @@ TrainError
 ├── DatasetError       a data set is missing, damaged or lacks what is asked of it
 ├── ConfigError        training settings contradict each other
 ├── CheckpointError    a checkpoint cannot be written, read or resumed
+├── TrainingDivergedError   a loss, a gradient or a weight is not finite
 ├── ExportError        a network cannot be turned into an engine bundle
 └── WorldError         a synthetic world cannot be made as asked
 """
@@ -23,6 +24,10 @@ class ConfigError(TrainError):
 
 class CheckpointError(TrainError):
     """A checkpoint cannot be written, read or resumed."""
+
+
+class TrainingDivergedError(TrainError):
+    """A loss, a gradient or a weight is not finite."""
 
 
 class WorldError(TrainError):

@@ -6,6 +6,7 @@ torch and in the graph. Boxes, RoIs and scores are float32 throughout.
 """
 
 import copy
+import math
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ from train.checkpoint import Checkpoint, load_checkpoint, load_network
 from train.config import FitConfig, NetworkConfig
 from train.data.people import load_people
 from train.errors import ExportError
-from train.models.dcinet import DCINet
+from train.models.network import PersonSearchNet
+from train.pretrained import credits_of
 
 OPSET = 20
 MIN_HALVED = 1024
@@ -37,7 +39,7 @@ MIN_HALVED = 1024
 
 
 class _Search(nn.Module):
-    def __init__(self, net: DCINet) -> None:
+    def __init__(self, net: PersonSearchNet) -> None:
         super().__init__()
         self.net = net
 
@@ -47,7 +49,7 @@ class _Search(nn.Module):
 
 
 class _Query(nn.Module):
-    def __init__(self, net: DCINet) -> None:
+    def __init__(self, net: PersonSearchNet) -> None:
         super().__init__()
         self.net = net
 
@@ -55,17 +57,35 @@ class _Query(nn.Module):
         return self.net.query(frames, boxes)
 
 
-def deployed(net: DCINet) -> DCINet:
+def deployed(net: PersonSearchNet) -> PersonSearchNet:
     """Return a copy as it is deployed: batch normalisation folded in, weights float16-exact.
 
     It is the reference that an exported graph is compared with.
     """
     net = copy.deepcopy(net).float().eval().to(memory_format=torch.contiguous_format)
     _fold(net)
+    _spell_out(net)
     for value in net.parameters():
-        if value.numel() >= MIN_HALVED:
-            value.data = value.data.half().float()
+        halved = value.data.half().float()
+        if value.numel() >= MIN_HALVED and bool(torch.isfinite(halved).all()):
+            value.data = halved
     return net
+
+
+class _Gelu(nn.Module):
+    """x * P(X <= x), X normal (Hendrycks and Gimpel, "Gaussian Error Linear Units", Eq. 1)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * 0.5 * (1 + torch.erf(values / math.sqrt(2)))
+
+
+def _spell_out(module: nn.Module) -> None:
+    """Write GELU as its formula: the operator Gelu is too new for some runtimes."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.GELU):
+            setattr(module, name, _Gelu())
+        else:
+            _spell_out(child)
 
 
 def _fold(module: nn.Module) -> None:
@@ -97,7 +117,7 @@ def _fused_conv(conv: nn.Module, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> nn
     return fused
 
 
-def export_search(net: DCINet) -> bytes:
+def export_search(net: PersonSearchNet) -> bytes:
     """Return the ``search`` graph of a network as `deployed` returns it."""
     height, width = net.config.input_hw
     frames = torch.zeros(2, 3, height, width, dtype=torch.uint8)
@@ -105,7 +125,7 @@ def export_search(net: DCINet) -> bytes:
     return _export(_Search(net), (frames,), ["frames"], outputs)
 
 
-def export_query(net: DCINet) -> bytes:
+def export_query(net: PersonSearchNet) -> bytes:
     """Return the ``query`` graph of a network as `deployed` returns it."""
     height, width = net.config.input_hw
     frames = torch.zeros(2, 3, height, width, dtype=torch.uint8)
@@ -170,7 +190,7 @@ def _strip(model: Any) -> None:
 
 
 def export_bundle(
-    checkpoint: Path,
+    checkpoint: Path | Checkpoint,
     out: Path,
     *,
     name: str | None = None,
@@ -193,7 +213,8 @@ def export_bundle(
         BundleError: something lies at ``out``, or the disk refuses.
         ExportError: the graph breaks a rule of `engines.lint`.
     """
-    saved = _resized(load_checkpoint(checkpoint), input_hw)
+    read = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+    saved = _resized(read, input_hw)
     config, net = saved.config, deployed(load_network(saved))
     with torch.no_grad():
         net.detection.logits.bias[1] += logit_shift(cut)
@@ -206,7 +227,7 @@ def export_bundle(
         out,
         search=search,
         query=query,
-        name=name or f"{config.preset}-{config.network.backbone}",
+        name=name or f"{config.network.model}-{config.network.backbone}",
         input_hw=config.network.input_hw,
         max_persons=config.network.max_persons,
         query_boxes=config.network.query_boxes,
@@ -214,7 +235,7 @@ def export_bundle(
         score_threshold=0.5,
         nms_threshold=config.network.nms,
         preset=config.preset,
-        dataset=", ".join(path.name for path in config.data),
+        dataset=", ".join(_datasets(config)),
         metrics=metrics or {},
         training=_training(saved, command)
         | {"calibration": {"cut": round(cut, 4), "data": list(calibrated_on)}},
@@ -236,7 +257,8 @@ def _resized(saved: Checkpoint, input_hw: tuple[int, int] | None) -> Checkpoint:
 
 def _training(saved: Checkpoint, command: str) -> dict[str, Any]:
     settings = saved.config.model_dump(mode="json", exclude={"out", "data", "people"})
-    return {
+    untrained = {"reid": "untrained: a random projection"} if saved.iteration == 0 else {}
+    return untrained | {
         "command": command,
         "seed": saved.config.seed,
         "iterations": saved.iteration,
@@ -246,8 +268,14 @@ def _training(saved: Checkpoint, command: str) -> dict[str, Any]:
     }
 
 
+def _datasets(config: FitConfig) -> list[str]:
+    before = ["COCO 2017 (detection)"] if config.init == "coco" else []
+    return before + [path.name for path in config.data]
+
+
 def _attributions(config: FitConfig) -> list[str]:
-    return list(load_people(config.people).attributions) if config.people is not None else []
+    people = load_people(config.people).attributions if config.people is not None else ()
+    return [*people, *credits_of(config)]
 
 
 def _versions() -> dict[str, str]:

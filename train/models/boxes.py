@@ -12,6 +12,9 @@ from torch import Tensor
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """Cap of the predicted log size ratio: keeps exp() finite (py-faster-rcnn)."""
 
+SMALLEST_PX = 1e-2
+"""A box that is narrower or lower is empty (torchvision)."""
+
 
 def make_anchors(
     grid_hw: tuple[int, int], stride: int, sizes: tuple[float, ...], ratios: tuple[float, ...]
@@ -65,6 +68,11 @@ def area(boxes: Tensor) -> Tensor:
     """Return areas ``(...)`` in square pixels; empty boxes have none."""
     size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
     return size[..., 0] * size[..., 1]
+
+
+def has_area(boxes: Tensor) -> Tensor:
+    """Return 1 or 0 ``(...)``: whether a box is more than a line after it was clipped."""
+    return ((boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) >= SMALLEST_PX).to(boxes.dtype)
 
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:

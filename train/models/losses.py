@@ -1,17 +1,17 @@
-"""The total loss of DC-I-Net: four detection terms, OLP and C2HEP (Eq. 10)."""
+"""The losses of one iteration: four terms of detection, and the identity losses (Eq. 6, 10)."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
-from train.config import LossConfig, NetworkConfig
-from train.losses.c2hep import ClassCentres, priority_pool
-from train.losses.dictionary import FeatureDictionary
-from train.losses.olp import olp_loss
+from train.config import LossConfig
+from train.distributed import World
+from train.losses.embedded import Embedded
+from train.losses.joint import IdentityLosses
 from train.models.boxes import encode, take
-from train.models.dcinet import DCINet, Proposals
+from train.models.network import Detected, PersonSearchNet, Proposals, Seen
 from train.models.targets import (
     PAD,
     UNLABELLED,
@@ -22,38 +22,29 @@ from train.models.targets import (
     sample,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """The terms of one iteration, each a scalar tensor."""
-
-    rpn_class: Tensor
-    rpn_box: Tensor
-    person_class: Tensor
-    person_box: Tensor
-    olp: Tensor
-    c2hep: Tensor
-
-    def total(self, config: LossConfig) -> Tensor:
-        """Return Eq. 10."""
-        detection = self.rpn_class + self.person_class
-        detection = detection + config.box_loss * (self.rpn_box + self.person_box)
-        return detection + config.alpha * self.olp + config.beta * self.c2hep
-
-    def as_floats(self) -> dict[str, float]:
-        """Return the terms by name, for a log."""
-        return {name: float(getattr(self, name).detach()) for name in self.__slots__}
+ALONE = World()
 
 
-def _classify(logits: Tensor, positive: Tensor, drawn: Tensor) -> Tensor:
+def total_loss(losses: dict[str, Tensor], config: LossConfig) -> Tensor:
+    """Return Eq. 6 or 10: detection, and each identity loss by its weight."""
+    detection = losses["rpn_class"] + losses["person_class"]
+    total = detection + config.box_loss * (losses["rpn_box"] + losses["person_box"])
+    for name in config.losses:
+        total = total + config.weight(name) * losses[name]
+    return total
+
+
+def _classify(logits: Tensor, positive: Tensor, drawn: Tensor, world: World) -> Tensor:
     losses = cross_entropy(logits.flatten(0, 1), positive.long().flatten(), reduction="none")
-    return (losses * drawn.flatten()).sum() / drawn.sum().clamp(min=1)
+    return world.mean((losses * drawn.flatten()).sum(), drawn.sum())
 
 
-def _regress(deltas: Tensor, wanted: Tensor, positive: Tensor, drawn: Tensor) -> Tensor:
+def _regress(
+    deltas: Tensor, wanted: Tensor, positive: Tensor, drawn: Tensor, world: World
+) -> Tensor:
     """Return smooth L1 over positives, divided by the drawn count (Faster R-CNN, Eq. 1)."""
     losses = smooth_l1_loss(deltas[positive], wanted[positive], beta=1.0, reduction="sum")
-    return losses / drawn.sum().clamp(min=1)
+    return world.mean(losses, drawn.sum())
 
 
 def _wanted(
@@ -62,55 +53,27 @@ def _wanted(
     return encode(take(targets.boxes, matched.row), boxes, weights)
 
 
-class LossState(nn.Module):
-    """What the identity losses remember: the feature dictionary and the class centres."""
-
-    def __init__(self, network: NetworkConfig, config: LossConfig, identities: int) -> None:
-        super().__init__()
-        self.config = config
-        self.identities = identities
-        self.dictionary = FeatureDictionary(config.dictionary, network.dim)
-        self.centres = ClassCentres(
-            identities, network.dim, momentum=config.centre_momentum, norm=config.centre_norm
-        )
-
-    def forward(
-        self, features: Tensor, labels: Tensor, frames: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return (OLP, C2HEP) of embeddings ``(N, 256)``, then remember them."""
-        config = self.config
-        olp = olp_loss(features, labels, frames, self.dictionary, scale=config.olp_scale)
-        pool = priority_pool(
-            features,
-            labels,
-            self.dictionary,
-            identities=self.identities,
-            size=config.pool_size,
-            hard=config.pool_hard,
-            generator=generator,
-        )
-        c2hep = self.centres.loss(features, labels, pool, scale=config.centre_scale)
-        self.dictionary.store(features, labels)
-        self.centres.update(features, labels)
-        return olp, c2hep
-
-
 def rpn_losses(
     raw: Proposals,
     anchors: Tensor,
     targets: Targets,
     config: LossConfig,
     generator: torch.Generator,
+    world: World = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Return the proposal head's two terms: positive at IoU >= 0.7 or best, negative < 0.3."""
     boxes = anchors[None].expand(raw.deltas.shape[0], -1, -1)
     matched = match(boxes, targets)
     positive = (matched.overlap >= 0.7) | best_anchor_of_each(boxes, targets)
     negative = (matched.overlap < 0.3) & ~positive & ~matched.ignored
-    drawn = sample(positive, negative, config.rpn_batch, 0.5, generator)
+    noise = world.rows((positive.shape[0], positive.shape[1]), generator)
+    drawn = sample(positive, negative, config.rpn_batch, 0.5, noise.to(boxes.device))
     wanted = _wanted(matched, targets, boxes, (1.0, 1.0))
     chosen = drawn & positive
-    return _classify(raw.logits, positive, drawn), _regress(raw.deltas, wanted, chosen, drawn)
+    return (
+        _classify(raw.logits, positive, drawn, world),
+        _regress(raw.deltas, wanted, chosen, drawn, world),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,16 +87,21 @@ class DrawnRois:
 
 
 def draw_rois(
-    proposals: Tensor, targets: Targets, config: LossConfig, generator: torch.Generator
+    proposals: Tensor,
+    targets: Targets,
+    config: LossConfig,
+    generator: torch.Generator,
+    world: World = ALONE,
 ) -> DrawnRois:
     """Draw RoIs from proposals ``(B, P, 4)`` and the persons themselves."""
     candidates = torch.cat([proposals, targets.boxes], dim=1)
     matched = match(candidates, targets)
-    real = torch.ones(candidates.shape[:2], dtype=torch.bool)
+    real = torch.ones(candidates.shape[:2], dtype=torch.bool, device=candidates.device)
     real[:, proposals.shape[1] :] = targets.is_person
     positive = real & (matched.overlap >= 0.5)
     negative = real & (matched.overlap < 0.5) & ~matched.ignored
-    drawn = sample(positive, negative, config.rois, config.foreground, generator)
+    noise = world.rows((candidates.shape[0], candidates.shape[1]), generator)
+    drawn = sample(positive, negative, config.rois, config.foreground, noise.to(candidates.device))
     order = drawn.float().argsort(dim=1, descending=True, stable=True)[:, : config.rois]
     fields = (matched.overlap, matched.row, matched.ignored)
     picked = Match(*(torch.gather(field, 1, order) for field in fields))
@@ -164,46 +132,75 @@ def reid_boxes(
     return take(candidates, order), torch.gather(labels, 1, order)
 
 
+def shared_labels(rois: DrawnRois, targets: Targets, per_box: int) -> Tensor:
+    """Return labels ``(B, R)`` of RoIs that are embedded as they are (`PAD` = unused).
+
+    The positive ones have their person's, at most ``per_box`` of them a person, best overlap
+    first.
+    """
+    overlap = torch.where(rois.positive, rois.matched.overlap, -1.0)
+    order = overlap.argsort(dim=1, descending=True, stable=True)
+    owner = torch.where(rois.positive, rois.matched.row, targets.boxes.shape[1])
+    hot = torch.nn.functional.one_hot(torch.gather(owner, 1, order), targets.boxes.shape[1] + 1)
+    nth = torch.zeros_like(owner).scatter_(1, order, (hot.cumsum(dim=1) * hot).sum(dim=2))
+    labels = torch.gather(targets.labels, 1, rois.matched.row)
+    return torch.where(rois.positive & (nth <= per_box), labels, PAD)
+
+
 def training_losses(
-    net: DCINet,
-    state: LossState,
+    net: PersonSearchNet,
+    identity: IdentityLosses,
     frames: Tensor,
     targets: Targets,
     generator: torch.Generator,
-) -> Losses:
-    """Return all terms for frames ``(B, 3, H, W)`` 0..255 and their persons."""
-    config = state.config
-    features = net.features(frames)
-    raw = net.rpn(features)
-    rpn_class, rpn_box = rpn_losses(raw, net.anchors, targets, config, generator)
+    world: World = ALONE,
+) -> dict[str, Tensor]:
+    """Return all terms by name for frames ``(B, 3, H, W)`` 0..255 and their persons."""
+    config = identity.config
+    seen = net.see(frames)
+    raw = net.score_anchors(seen)
+    rpn_class, rpn_box = rpn_losses(raw, net.anchors, targets, config, generator, world)
     with torch.no_grad():
         proposals, _ = net.propose(Proposals(raw.logits.detach(), raw.deltas.detach()))
-    rois = draw_rois(proposals, targets, config, generator)
-    logits, deltas, refined = net.detect(features, rois.boxes)
+    rois = draw_rois(proposals, targets, config, generator, world)
+    found = net.detect(seen, rois.boxes)
     wanted = _wanted(rois.matched, targets, rois.boxes, net.config.box_weights)
-    boxes, labels = reid_boxes(refined, rois.positive, targets, config.stored_per_box)
-    olp, c2hep = _identity_losses(net, state, features, boxes, labels, generator)
-    return Losses(
-        rpn_class,
-        rpn_box,
-        _classify(logits, rois.positive, rois.used),
-        _regress(deltas, wanted, rois.positive, rois.used),
-        olp,
-        c2hep,
-    )
+    losses = {
+        "rpn_class": rpn_class,
+        "rpn_box": rpn_box,
+        "person_class": _classify(found.logits, rois.positive, rois.used, world),
+        "person_box": _regress(found.deltas, wanted, rois.positive, rois.used, world),
+    }
+    if not config.losses:
+        return losses
+    embeddings, labels = _embeddings(net, seen, found, rois, targets, config.stored_per_box)
+    own = _used(embeddings, labels, world)
+    with torch.autocast(frames.device.type, enabled=False):  # cosines want float32
+        terms: dict[str, Tensor] = identity(own, world, generator)
+    return losses | terms
 
 
-def _identity_losses(
-    net: DCINet,
-    state: LossState,
-    features: Tensor,
-    boxes: Tensor,
-    labels: Tensor,
-    generator: torch.Generator,
+def _embeddings(
+    net: PersonSearchNet,
+    seen: Seen,
+    found: Detected,
+    rois: DrawnRois,
+    targets: Targets,
+    per_box: int,
 ) -> tuple[Tensor, Tensor]:
-    embeddings = net.embed(features, boxes)
+    """Return embeddings ``(B, R, dim)`` of what trains a network's, and labels ``(B, R)``."""
+    if net.reid_from == "proposals":
+        order = torch.arange(rois.boxes.shape[1], device=rois.boxes.device)
+        order = order.expand(rois.boxes.shape[:2])
+        labels = shared_labels(rois, targets, per_box)
+        return net.describe(seen, found, rois.boxes, order), labels
+    positive = rois.positive if net.reid_from == "refined" else torch.zeros_like(rois.positive)
+    boxes, labels = reid_boxes(found.boxes, positive, targets, per_box)
+    return net.embed(seen, boxes), labels
+
+
+def _used(embeddings: Tensor, labels: Tensor, world: World) -> Embedded:
     used = labels >= UNLABELLED
-    frames = torch.arange(len(boxes))[:, None].expand_as(labels)
-    with torch.autocast("cpu", enabled=False):  # cosines want float32
-        olp, c2hep = state(embeddings[used].float(), labels[used], frames[used], generator)
-    return olp, c2hep
+    first = world.rank * len(labels)
+    frames = torch.arange(first, first + len(labels), device=labels.device)[:, None]
+    return Embedded(embeddings[used].float(), labels[used], frames.expand_as(labels)[used])

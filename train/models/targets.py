@@ -23,6 +23,10 @@ class Targets:
     boxes: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Targets":
+        """Return these targets on a device."""
+        return Targets(self.boxes.to(device), self.labels.to(device))
+
     @property
     def is_person(self) -> Tensor:
         """Bool ``(B, G)``: rows that hold a person, with or without identity."""
@@ -38,6 +42,13 @@ def stack_targets(boxes: list[Tensor], labels: list[Tensor]) -> Targets:
         out_boxes[row, : len(box)] = box
         out_labels[row, : len(label)] = label
     return Targets(out_boxes, out_labels)
+
+
+def widened(targets: Targets, rows: int) -> Targets:
+    """Return targets padded to ``rows`` a frame."""
+    missing = rows - targets.labels.shape[1]
+    boxes = torch.nn.functional.pad(targets.boxes, (0, 0, 0, missing))
+    return Targets(boxes, torch.nn.functional.pad(targets.labels, (0, missing), value=PAD))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,20 +79,21 @@ def best_anchor_of_each(anchors: Tensor, targets: Targets) -> Tensor:
     return ((overlaps >= top - 1e-6) & (top > 0.05)).any(dim=2)
 
 
-def sample(
-    positive: Tensor, negative: Tensor, size: int, share: float, generator: torch.Generator
-) -> Tensor:
+def sample(positive: Tensor, negative: Tensor, size: int, share: float, noise: Tensor) -> Tensor:
     """Draw at most ``size`` candidates a frame, at most ``share`` of them positive.
 
     Args:
         positive: bool ``(B, N)``.
         negative: bool ``(B, N)``, disjoint from ``positive``.
+        size: how many at most.
+        share: of positive ones.
+        noise: uniform in 0..1, ``(B, N)``: the lowest are drawn.
 
     Returns:
         bool ``(B, N)`` of the drawn ones.
     """
-    noise = torch.rand(positive.shape, generator=generator)
-    drawn_positive = _draw(positive, noise, torch.full((len(positive),), int(size * share)))
+    most = torch.full((len(positive),), int(size * share), device=positive.device)
+    drawn_positive = _draw(positive, noise, most)
     room = size - drawn_positive.sum(dim=1)
     return drawn_positive | _draw(negative, noise, room)
 
@@ -89,6 +101,6 @@ def sample(
 def _draw(mask: Tensor, noise: Tensor, limit: Tensor) -> Tensor:
     order = torch.where(mask, noise, 2.0).argsort(dim=1)
     rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(mask.shape[1]).expand_as(order).contiguous()
+        1, order, torch.arange(mask.shape[1], device=mask.device).expand_as(order).contiguous()
     )
     return mask & (rank < limit[:, None])
