@@ -26,6 +26,9 @@ PACKAGES = (
     "av", "milvus-lite", "numpy", "onnxruntime", "pydantic", "pymilvus", "PyYAML", "redis",
     "rich", "scipy", "typer",
 )  # fmt: skip
+TRAINING = (
+    "torch", "torchvision", "onnx", "onnxscript", "safetensors", "matplotlib", "tensorboard",
+)  # fmt: skip
 DECODERS = ("h264", "hevc", "mjpeg", "av1", "vp9", "mpeg4")
 NEEDED_DECODERS = ("h264", "hevc", "mjpeg")
 LEAST_FREE_BYTES = 10**9
@@ -67,6 +70,7 @@ def all_checks(given: Path | None) -> Iterator[Check]:
     yield check_disk(given or settings.gallery)
     yield check_redis("localhost", REDIS_PORT)
     yield check_gpu()
+    yield check_training()
 
 
 def guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -213,6 +217,16 @@ def check_gpu() -> Check:
     )
     advice = "" if not driver else "pip install -e '.[gpu]'"
     return Check("GPU", driver and bool(runtimes), detail, required=False, advice=advice)
+
+
+def check_training() -> Check:
+    """Tell whether the extra "train" is installed; only training and plots need it."""
+    found = {name: _version_of(name) for name in TRAINING}
+    missing = [name for name, text in found.items() if not text]
+    here = ", ".join(f"{name} {text}" for name, text in found.items() if text)
+    detail = here + (f"; missing: {', '.join(missing)}" if here and missing else "")
+    advice = "pip install -e '.[train]' -c constraints.txt, to train and to draw"
+    return Check("training", not missing, detail or "not installed", required=False, advice=advice)
 
 
 def _for_people(checks: Sequence[Check], healthy: bool) -> Iterator[RenderableType]:

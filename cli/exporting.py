@@ -8,6 +8,7 @@ from typing import Any
 
 from cli.output import facts, show, show_json
 from cli.progress import counter
+from cli.scored import checkpoint_path
 from engines.bundle import check_target, open_bundle
 from engines.engine import open_engine
 from engines.runtimes import require
@@ -29,10 +30,11 @@ def run_export(
     """Write the bundle of a run and say what it is; its scores stand in the manifest."""
     require("torch", "train")
     check_target(out, overwrite=False)
-    from train.checkpoint import CHECKPOINT
     from train.export import export_bundle
 
-    write = partial(export_bundle, run / CHECKPOINT, command=made_by, name=name, input_hw=input_hw)
+    write = partial(
+        export_bundle, checkpoint_path(run), command=made_by, name=name, input_hw=input_hw
+    )
     with tempfile.TemporaryDirectory(prefix="sightline-export-") as folder:
         draft = Path(folder) / "bundle"
         if calibrate:

@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -43,6 +44,14 @@ EngineOption = Annotated[
         rich_help_panel=PLACE_PANEL,
     ),
 ]
+
+
+class DeviceChoice(StrEnum):
+    """Where torch computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 def command(

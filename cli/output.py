@@ -1,7 +1,8 @@
 """What the commands print.
 
 Results go to stdout: a table for people, or one JSON document. Warnings and progress go to
-stderr, progress only where a person watches it. Times are printed in UTC.
+stderr, progress only where a person watches it. Times are printed in UTC. Of several processes
+that work together the first alone speaks; an error of another names it.
 """
 
 import json
@@ -15,6 +16,8 @@ from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from cli.ranks import first_process, process_number
 
 if TYPE_CHECKING:
     from gallery.values import Link
@@ -36,7 +39,7 @@ def stderr() -> Console:
 
 def watched() -> bool:
     """Tell whether a person watches stderr, so that progress is welcome."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() and first_process()
 
 
 def show(*parts: RenderableType) -> None:
@@ -58,6 +61,8 @@ def show_json(document: object) -> None:
 
 def complain(message: str, *, label: str = "error: ") -> None:
     """Write an error to stderr, exactly as it is."""
+    if label == "error: " and not first_process():
+        label = f"error in process {process_number()}: "
     sys.stderr.write(f"{label}{message}\n")
 
 
@@ -68,7 +73,8 @@ def warn(message: str) -> None:
 
 def note(message: str) -> None:
     """Write a remark to stderr."""
-    complain(message, label="")
+    if first_process():
+        complain(message, label="")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Table:

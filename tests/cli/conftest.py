@@ -3,9 +3,10 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from cli.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,17 +90,71 @@ def sightline(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Outc
     return run
 
 
-@pytest.fixture(scope="session")
-def tiny() -> ModuleType:
-    """Give the module that builds a tiny bundle (needs the package onnx)."""
-    pytest.importorskip("onnx", reason="the package onnx builds the graphs of this test")
-    path = ROOT / "tests" / "support" / "tiny_engine.py"
-    spec = importlib.util.spec_from_file_location("cli_tests_tiny_engine", path)
+@pytest.fixture
+def inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Outcome]]:
+    """Run ``sightline`` to its end in this process, in an empty folder: torch is loaded once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in [name for name in os.environ if name.startswith("SIGHTLINE_")]:
+        monkeypatch.delenv(name)
+    before, hook = signal.getsignal(signal.SIGTERM), sys.excepthook
+
+    def run(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+    sys.excepthook = hook
+
+
+def _support(name: str) -> ModuleType:
+    path = ROOT / "tests" / "support" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"cli_tests_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def write_people() -> Callable[..., Path]:
+    """Give a function that writes a data set to train on; coloured stripes are its people."""
+    writer, layout = _support("tinypeople"), _support("prwfolder")
+
+    def write(root: Path, **content: Any) -> Path:
+        path: Path = writer.write_people(layout, root, **content)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def coco_folder() -> Any:
+    """Give the class that writes a COCO json and its pictures."""
+    return _support("setfolders").CocoFolder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a small world of two cameras that has queries."""
+    from train.synthetic import WorldSpec, write_world
+
+    out = tmp_path_factory.mktemp("world") / "w"
+    spec = WorldSpec(2, 8, 24, 1, seed=3, width=320, height=180)
+    write_world(out, spec, workers=1, annotate_every_s=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """Give the module that builds a tiny bundle (needs the package onnx)."""
+    pytest.importorskip("onnx", reason="the package onnx builds the graphs of this test")
+    return _support("tiny_engine")
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,9 @@ WORDS = [" ".join(path) for path, _ in COMMANDS]
 
 def test_the_table_holds_the_commands_of_the_manual() -> None:
     assert sorted(WORDS) == sorted([
-        "cameras check", "cameras probe", "demo", "doctor", "engine info", "gallery info",
-        "ingest", "search", "track", "train eval", "train export", "train fit", "train synth",
+        "bench scoring", "bench train", "cameras check", "cameras probe", "demo", "doctor",
+        "engine info", "gallery info", "ingest", "search", "track", "train check", "train eval",
+        "train export", "train fit", "train init", "train synth", "train table",
     ])  # fmt: skip
 
 

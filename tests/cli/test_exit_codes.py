@@ -30,7 +30,7 @@ def test_version(sightline: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serch"], "No such command 'serch'. Did you mean 'search'?"),
+        (["serch"], "No such command 'serch'. Did you mean 'search'"),
         (["search", "--tpo", "3"], "No such option: --tpo"),
         (["search", "--top", "many"], "Invalid value for '--top'"),
         (["search", "--top", "0"], "Invalid value for '--top'"),
@@ -39,7 +39,9 @@ def test_version(sightline: Run) -> None:
         (["track", "--sighting", "a", "--box", "1,2,3,4"], "--box and --crop belong to --image"),
         (["search", "--image", "a", "--crop", "--box", "1,2,3,4"], "exclude each other"),
         (["cameras", "check"], "Missing argument"),
-        (["train", "eval"], "Missing option '--data'"),
+        (["train", "eval"], "name one thing to score on: --data DIR, --people DIR"),
+        (["train", "eval", "--clip", "a.mp4"], "--annotations JSON belong together"),
+        (["train", "table", "9", "--data", "a", "--out", "b"], "no table '9'; there are 1, 2"),
         (["ingest"], "name a SITE.yaml or at least one --camera NAME=URL"),
     ],
 )
