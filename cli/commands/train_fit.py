@@ -47,7 +47,7 @@ def fit(
         typer.Option(
             "--real",
             metavar="DIR",
-            help="Pictures of people without identities (COCO json): train the detector alone.",
+            help="Pictures of people without identities (COCO json): they train the detector.",
             show_default=False,
             rich_help_panel=DATA_PANEL,
         ),
