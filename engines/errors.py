@@ -4,6 +4,9 @@ EngineError
 ├── BundleError              a bundle is missing, damaged or not what its manifest says
 ├── BackendUnavailableError  a runtime is not installed, or refuses to start here
 ├── InferenceError           a runtime failed on a batch, or answered nonsense
+│   └── DeviceLostError      the accelerator is gone; this process cannot use it again
+├── BuildError               a graph cannot be compiled, or its precision lowered
+├── PlanError                a compiled plan is damaged, foreign, or its folder cannot be used
 ├── BoxError                 a box does not lie on its frame
 └── PictureError             a picture file cannot be read or written
 """
@@ -30,6 +33,22 @@ class BackendUnavailableError(EngineError):
 
 class InferenceError(EngineError):
     """A runtime failed on a batch, or answered nonsense."""
+
+
+class DeviceLostError(InferenceError):
+    """The accelerator is gone, or in a state that only a new process can mend."""
+
+
+class BuildError(EngineError):
+    """A graph cannot be compiled, or its precision cannot be lowered."""
+
+
+class PlanError(EngineError):
+    """A compiled plan is damaged or foreign, or the folder of the plans cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"cannot use plan {path}: {reason}")
 
 
 class BoxError(EngineError):

@@ -16,7 +16,7 @@ from engines.bundle import Bundle
 from engines.engine import EngineInfo
 from engines.errors import BoxError, InferenceError
 from engines.letterbox import Letterbox, clip_boxes
-from engines.values import Detections
+from engines.values import Detections, Precision
 
 MIN_BOX_PX = 1.0
 """Boxes with a shorter side, in source pixels, are dropped (detect) or refused (embed)."""
@@ -207,7 +207,15 @@ class RunnerEngine:
 class GraphEngine(RunnerEngine):
     """An engine over the two graphs of a bundle."""
 
-    def __init__(self, bundle: Bundle, runner: Runner, *, backend: str, max_batch: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runner: Runner,
+        *,
+        backend: str,
+        max_batch: int,
+        precision: Precision = "fp32",
+    ) -> None:
         manifest = bundle.manifest
         info = EngineInfo(
             model=manifest.model,
@@ -219,6 +227,7 @@ class GraphEngine(RunnerEngine):
             score_threshold=manifest.score_threshold,
             query_boxes=manifest.query_boxes,
             path=bundle.path,
+            precision=precision,
         )
         super().__init__(info, runner, max_batch=max_batch)
 

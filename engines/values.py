@@ -5,12 +5,16 @@ Time is UTC in whole milliseconds since 1970; ``arrived_s`` alone is monotonic.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 EMBEDDING_DIM = 256
 """Length of every embedding (paper: 256-D, L2-normalised)."""
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What the heavy layers of a graph compute in; boxes and scores stay float32 in all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

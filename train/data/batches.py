@@ -6,8 +6,7 @@ unbroken one would have seen.
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -143,7 +142,7 @@ class Batch:
 
 
 class BatchSource:
-    """Makes the batch of any iteration, one ahead in a thread.
+    """Makes the batch of any iteration; called by several threads at once.
 
     Slots 0 .. 2 * pairs - 1 hold the pairs, the last ``real`` ones real pictures. What a slot
     holds depends on the seed, the iteration and the slot alone.
@@ -240,19 +239,6 @@ class BatchSource:
             return texture(rng, hw)
         index = int(rng.integers(len(self._people.records)))
         return thing_cutout(self._people.picture(index), self._people.records[index].boxes, rng)
-
-    def run(self, start: int, stop: int, part: slice = slice(None)) -> Iterator[Batch]:
-        """Yield the batches of iterations ``start .. stop - 1``."""
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            ahead: Future[Batch] | None = None
-            if start < stop:
-                ahead = pool.submit(self.batch, start, part)
-            for iteration in range(start, stop):
-                assert ahead is not None
-                current, ahead = ahead.result(), None
-                if iteration + 1 < stop:
-                    ahead = pool.submit(self.batch, iteration + 1, part)
-                yield current
 
 
 def _labels(ids: NDArray[np.int64]) -> Tensor:
