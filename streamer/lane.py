@@ -13,10 +13,7 @@ from streamer.coverage import CoverageLog, Totals
 from streamer.regions import foot_points, inside_any
 from streamer.sampler import Look, Sampler, SamplerSettings, Shot
 from streamer.settings import CameraSettings
-from streamer.tracker import Track, Tracker, TrackerSettings
-
-_MISSED_FRAMES = 2.5
-"""A track outlives this many frame intervals without a hit, however slow detection is."""
+from streamer.tracker import Track, Tracker, tracking_at
 
 
 class Lane:
@@ -24,17 +21,12 @@ class Lane:
 
     def __init__(self, settings: CameraSettings, model: str, high_score: float) -> None:
         interval_s = 1.0 / settings.detect_fps
-        tracking = TrackerSettings(
-            high_score=high_score,
-            max_age_s=max(2.0, _MISSED_FRAMES * interval_s),
-            lost_after_s=max(0.8, 1.5 * interval_s),
-        )
         sampling = SamplerSettings(
             min_score=high_score, strong_score=high_score + 0.5 * (1 - high_score)
         )
         self.settings = settings
         self.coverage = CoverageLog(settings.name, model, interval_s)
-        self._tracker = Tracker(settings.name, tracking)
+        self._tracker = Tracker(settings.name, tracking_at(settings.detect_fps, high_score))
         self._sampler = Sampler(sampling)
         self._last_ms: int | None = None
         self.searched = 0

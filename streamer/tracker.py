@@ -19,6 +19,8 @@ from engines.values import Detections
 
 _IMPOSSIBLE = 1e6
 _PERSON_HEIGHT_M = 1.7
+_MISSED_FRAMES = 2.5
+"""A track outlives this many frame intervals without a hit, however slow detection is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class TrackerSettings:
     """Of missing overlap, unlikeness and way walked in the cost of a pair."""
     height_ratio: float = 2.5
     """Box heights may differ by this factor (legs hidden behind furniture)."""
+
+
+def tracking_at(detect_fps: float, high_score: float) -> TrackerSettings:
+    """Return settings for frames searched at this rate."""
+    interval_s = 1.0 / detect_fps
+    return TrackerSettings(
+        high_score=high_score,
+        max_age_s=max(2.0, _MISSED_FRAMES * interval_s),
+        lost_after_s=max(0.8, 1.5 * interval_s),
+    )
 
 
 @dataclass(slots=True, eq=False)

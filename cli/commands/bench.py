@@ -1,10 +1,11 @@
 """``sightline bench``: measure, side by side with something known."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.options import DeviceChoice, JsonOption, command
+from cli.options import DeviceChoice, EngineOption, JsonOption, command
 
 TRAIN_EPILOG = """[bold]Examples[/bold]
 
@@ -14,9 +15,13 @@ SCORING_EPILOG = """[bold]Examples[/bold]
 
   sightline bench scoring
   sightline bench scoring --queries 200 --frames 600 --gallery-frames 500 --json"""
+TRACKS_EPILOG = """[bold]Examples[/bold]
+
+  sightline bench tracks worlds/1
+  sightline bench tracks MOT17/train --fps 10 --json"""
 
 bench = typer.Typer(
-    help="Measure training and scoring, side by side with something known.", no_args_is_help=True
+    help="Measure training, scoring and tracking, against something known.", no_args_is_help=True
 )
 
 
@@ -103,6 +108,30 @@ def bench_scoring(
         seed=seed,
         as_json=json_,
     )
+
+
+@command(bench, "tracks", epilog=TRACKS_EPILOG)
+def bench_tracks(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A rendered world, or a folder as of MOTChallenge."),
+    ],
+    fps: Annotated[
+        float,
+        typer.Option("--fps", metavar="F", min=0.1, max=60.0, help="Frames searched a second."),
+    ] = 5.0,
+    engine: EngineOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Score the tracker of an ingest on recordings whose tracks are known.
+
+    Engine, thresholds and tracker are those of an ingest. HOTA and IDF1, each camera for
+    itself and all together, as TrackEval counts them; people whom the truth does not count
+    cost nothing and bring nothing.
+    """
+    from cli.trackbench import run_bench_tracks
+
+    run_bench_tracks(data, fps=fps, engine=engine, as_json=json_)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from train.errors import DatasetError
 
 _PEDESTRIAN = 1
+_NEITHER = (2, 7, 8, 12)
+"""On a vehicle, standing like a statue, distractor, reflection."""
 _NO_WORLD = (-1.0, -1.0)
 _MOT_FIELDS = ("frame", "id", "x", "y", "w", "h", "confidence", "x3d", "y3d", "z3d")
 _MOT_TRUTH_FIELDS = (*_MOT_FIELDS[:6], "counts", "class", "visibility")
@@ -49,6 +51,21 @@ def read_mot(path: Path, *, camera: int = 1) -> tuple[TrackedBox, ...]:
     """
     rows = _rows(path, ",", {len(f): f for f in (_MOT_FIELDS, _MOT_TRUTH_FIELDS)})
     return tuple(_mot_box(camera, row) for row in rows if _counts(row))
+
+
+def read_mot_truth(path: Path) -> tuple[tuple[TrackedBox, ...], tuple[TrackedBox, ...]]:
+    """Return the persons of a ground truth that count, and the boxes that are neither.
+
+    Nobody is asked to find the second, and finding them is no mistake (MOTChallenge): pedestrians
+    that do not count, people on vehicles, standing like statues, distractors, reflections.
+
+    Raises:
+        DatasetError: the file is missing, or a row cannot be used.
+    """
+    rows = _rows(path, ",", {len(_MOT_TRUTH_FIELDS): _MOT_TRUTH_FIELDS})
+    counted = tuple(_mot_box(1, row) for row in rows if _counts(row))
+    neither = (row for row in rows if not _counts(row) and row[7] in (_PEDESTRIAN, *_NEITHER))
+    return counted, tuple(_mot_box(1, row) for row in neither)
 
 
 def _counts(row: Sequence[float]) -> bool:
