@@ -23,6 +23,7 @@ def run_export(
     name: str | None,
     input_hw: tuple[int, int] | None,
     calibrate: Sequence[Path],
+    calibrate_people: Sequence[Path],
     score: Sequence[Path],
     made_by: str,
     as_json: bool,
@@ -37,9 +38,10 @@ def run_export(
     )
     with tempfile.TemporaryDirectory(prefix="sightline-export-") as folder:
         draft = Path(folder) / "bundle"
-        if calibrate:
-            cut = _cut(write(draft), calibrate)
-            write = partial(write, cut=cut, calibrated_on=[data.name for data in calibrate])
+        if calibrate or calibrate_people:
+            cut = _cut(write(draft), calibrate, calibrate_people)
+            names = [data.name for data in (*calibrate, *calibrate_people)]
+            write = partial(write, cut=cut, calibrated_on=names)
         metrics = {}
         if score:
             write(draft, overwrite=True)
@@ -54,9 +56,9 @@ def run_export(
     show(facts(rows))
 
 
-def _cut(bundle: Path, data: Sequence[Path]) -> float:
+def _cut(bundle: Path, data: Sequence[Path], people: Sequence[Path]) -> float:
     with open_engine(bundle) as engine:
-        return cut_on(engine, data)
+        return cut_on(engine, data, people)
 
 
 def _score(bundle: Path, data: Path) -> dict[str, Any]:

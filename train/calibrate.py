@@ -14,6 +14,7 @@ import numpy as np
 
 from engines.engine import Engine
 from engines.values import Detections
+from train.data.people import load_people
 from train.data.records import ImageRecord
 from train.data.sets import load_set
 from train.evaluation.detection import score_detection
@@ -27,23 +28,35 @@ is not detected can never be found again, while a false detection is one more un
 gallery; and people too hidden to be annotated count as false here."""
 
 
-def best_cut(images: Sequence[ImageRecord], found: Sequence[Detections]) -> float:
-    """Return the lowest score, 0.06 to 0.9, from which detections are precise enough."""
+Answered = tuple[Sequence[ImageRecord], Sequence[Detections]]
+"""A data set's pictures, and what an engine found in them."""
+
+
+def best_cut(sets: Sequence[Answered]) -> float:
+    """Return the lowest score, 0.06 to 0.9, from which detections are precise enough.
+
+    Precision is the mean over the sets: a large one does not outvote a small one.
+    """
     for cut in np.arange(LOWEST, 0.9, 0.02):
-        scores = score_detection(images, found, score_threshold=float(cut))
-        if scores.precision >= LEAST_PRECISION:
+        scores = [
+            score_detection(images, found, score_threshold=float(cut)) for images, found in sets
+        ]
+        if float(np.mean([score.precision for score in scores])) >= LEAST_PRECISION:
             return float(cut)
     return 0.9
 
 
-def cut_on(engine: Engine, data: Sequence[Path]) -> float:
-    """Return the cut of an engine over the test splits of data sets.
+def cut_on(engine: Engine, data: Sequence[Path], people: Sequence[Path] = ()) -> float:
+    """Return the cut of an engine over the test splits of data sets, and pictures of people.
+
+    ``people`` are folders of pictures without identities, all of whose people count.
 
     Raises:
-        DatasetError: a data set cannot be read.
+        DatasetError: a data set or folder cannot be read.
     """
-    images = [image for root in data for image in load_set(root, "test").images]
-    return best_cut(images, find_persons(engine, images, LOWEST, 8))
+    sets = [load_set(root, "test").images for root in data]
+    sets += [load_people(root).images for root in people]
+    return best_cut([(images, find_persons(engine, images, LOWEST, 8)) for images in sets])
 
 
 def logit_shift(cut: float) -> float:

@@ -117,6 +117,16 @@ def export(
             show_default=False,
         ),
     ] = None,
+    calibrate_people: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibrate-people",
+            metavar="DIR",
+            help="The same on pictures of people without identities (COCO json); every set and "
+            "folder weighs the same; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     score: Annotated[
         list[Path] | None,
         typer.Option(
@@ -147,6 +157,7 @@ def export(
         name=name,
         input_hw=size,
         calibrate=calibrate or [],
+        calibrate_people=calibrate_people or [],
         score=score or [],
         made_by=made_by,
         as_json=json_,

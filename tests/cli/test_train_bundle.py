@@ -58,6 +58,7 @@ def test_export_takes_a_checkpoint_and_names_what_is_wrong(
     assert "cut.safetensors is not a whole checkpoint" in cut.err
 
 
+@pytest.mark.timeout(300)
 def test_export_credits_the_real_pictures(
     inside: Run, coco_folder: Any, write_people: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -68,8 +69,10 @@ def test_export_credits_the_real_pictures(
     data = write_people(tmp_path / "set")
     fit = ("train", "fit", "--data", data, "--real", "people", "--out", "run", *FIT)
     assert inside(*fit, "--model", "oim").code == 0
-    assert inside("train", "export", "run/checkpoint.safetensors", "b").code == 0
+    export = ("train", "export", "run/checkpoint.safetensors", "b", "--calibrate-people", "people")
+    assert inside(*export).code == 0
     engine = inside("engine", "info", "b", "--json").document
+    assert engine["training"]["calibration"]["data"] == ["people"]
     assert engine["attributions"] == ["a.jpg: somebody, CC BY 2.0"]
 
 
