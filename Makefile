@@ -11,12 +11,15 @@ OUT ?= demo-out
 ARGS ?=
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
 
+# TensorRT's Python bindings, a version of each known major one; the tests hold our source to them.
+TENSORRT_BINDINGS := 10.16.1.11 11.4.0.106
+
 # The interpreter that builds .venv: `make PYTHON=/path/to/python3.12 …` names another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; \
 	done)
 
-.PHONY: help demo test test-slow check format install install-dev constraints clean
+.PHONY: help demo test test-slow test-gpu check format install install-dev bindings constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +32,9 @@ test: $(VENV)/.installed-dev ## Set up, then run the tests
 
 test-slow: $(VENV)/.installed-dev ## Run the tests that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --timeout 3600 $(ARGS)
+
+test-gpu: $(VENV)/.installed-dev ## Run the tests that need an NVIDIA GPU; none may be skipped
+	REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu --timeout 3600 $(ARGS)
 
 check: $(VENV)/.installed-dev ## Lint, formatting, types, import floors
 	$(BIN)/ruff check .
@@ -43,6 +49,8 @@ format: $(VENV)/.installed-dev ## Sort imports and format
 install: $(VENV)/.installed ## Set up .venv to run Sightline (about 700 MB, no torch)
 
 install-dev: $(VENV)/.installed-dev ## Set up .venv to train and test (about 6 GB, with torch)
+
+bindings: $(TENSORRT_BINDINGS:%=$(VENV)/bindings/%/.installed) ## Add TensorRT's bindings, for their tests
 
 constraints: $(BIN)/pip ## Pin the newest versions that pyproject.toml allows
 	$(PIP) install --dry-run --ignore-installed --report $(VENV)/constraints.json -e '.[dev,train]'
@@ -64,6 +72,10 @@ $(VENV)/.installed-dev: $(BIN)/pip $(REQUIREMENTS)
 	@echo 'installing Sightline with torch and the tools into $(VENV) (about 6 GB)' >&2
 	$(PIP) install -c constraints.txt -e '.[dev,train]'
 	@touch $(VENV)/.installed $@
+
+$(VENV)/bindings/%/.installed: | $(BIN)/pip
+	$(PIP) install --no-deps --target $(@D) tensorrt-cu13-bindings==$*
+	@touch $@
 
 # Debian ships python3 without ensurepip: as root it is installed here, else the command is named.
 $(BIN)/pip:

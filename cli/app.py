@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bench, cameras, demo, doctor, find, ingest, inspect, train
+from cli.commands import bench, cameras, deliver, demo, doctor, find, ingest, inspect, train
 from cli.options import prose
 
 HELP = """Find a person again across cameras.
@@ -18,10 +18,11 @@ vector, and a gallery answers: where else was this person, and when?
 Start with [bold]sightline demo[/bold]: it needs no camera."""
 
 EPILOG = """[bold]Exit codes[/bold]  0 ok, 1 unexpected, 2 usage or settings, 3 source, 4 engine,
-5 gallery, 130 stopped by Ctrl-C, 143 stopped by SIGTERM
+5 gallery, 75 GPU lost (start it again), 130 stopped by Ctrl-C, 143 stopped by SIGTERM
 
-[bold]Settings[/bold]  SIGHTLINE_GALLERY and SIGHTLINE_ENGINE, or the keys gallery and
-engine in sightline.toml (SIGHTLINE_SETTINGS names another file)"""
+[bold]Settings[/bold]  SIGHTLINE_GALLERY, SIGHTLINE_ENGINE, SIGHTLINE_BACKEND,
+SIGHTLINE_PRECISION and SIGHTLINE_CACHE, or the keys gallery, engine, backend, precision
+and cache in sightline.toml (SIGHTLINE_SETTINGS names another file)"""
 
 app = typer.Typer(
     name="sightline",
@@ -65,5 +66,5 @@ def _root(
     """Hold the options that stand before every command; ``main`` has taken ``--debug``."""
 
 
-for _commands in (demo, ingest, find, cameras, inspect, train, bench, doctor):
+for _commands in (demo, ingest, deliver, find, cameras, inspect, train, bench, doctor):
     _commands.add_to(app)

@@ -18,11 +18,11 @@ from cli.demo_page import write_demo_page
 from cli.demo_result import Followed, Outcome, Plan, demo_document, print_outcome
 from cli.demo_truth import Person, choose, first_sighting, load_people
 from cli.errors import CliError
-from cli.options import engine_path
+from cli.options import EngineChoice
 from cli.output import show, show_json
 from cli.progress import Tick, counter
 from engines.bundle import open_bundle
-from engines.engine import Engine, open_engine
+from engines.engine import Engine
 from gallery.gallery import Gallery
 from gallery.journey import track
 from gallery.journey_scores import score_journey
@@ -65,14 +65,14 @@ class Steps:
 
 
 def run_demo(
-    out: Path, *, people: int, seconds: int, seed: int, engine: Path | None, as_json: bool
+    out: Path, *, people: int, seconds: int, seed: int, engine: EngineChoice, as_json: bool
 ) -> None:
     """Run the demo into a folder and print what came of it."""
-    plan = Plan(out.absolute(), people, seconds, seed, engine_path(engine))
+    plan = Plan(out.absolute(), people, seconds, seed, engine.path)
     check_target(plan.out)
     open_bundle(plan.engine)
     with made_whole(plan.out) as folder:
-        outcome = _run(plan, folder, Steps(quiet=as_json))
+        outcome = _run(plan, engine, folder, Steps(quiet=as_json))
         document = demo_document(outcome)
         (folder / RESULT).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     if as_json:
@@ -125,7 +125,7 @@ def _put_in_place(folder: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _run(plan: Plan, folder: Path, steps: Steps) -> Outcome:
+def _run(plan: Plan, chosen: EngineChoice, folder: Path, steps: Steps) -> Outcome:
     spec = WorldSpec(
         cameras=CAMERAS, people=plan.people, seconds=plan.seconds, fps=FPS, seed=plan.seed
     )
@@ -136,14 +136,14 @@ def _run(plan: Plan, folder: Path, steps: Steps) -> Outcome:
     steps.tell("render", f"{CAMERAS} cameras, {plan.people} people, {plan.seconds} s of video")
     people = choose(load_people(world.root, spec.start, spec.fps))
     with (
-        open_engine(plan.engine) as engine,
+        chosen.open() as engine,
         Gallery.open(folder / "gallery", model=engine.info.model, create=True) as gallery,
     ):
         ingested = _ingest(load_site(world.site), engine, gallery, spec.frames * CAMERAS, steps)
         everybody = _follow_all(gallery, people, steps)
-        chosen = _first_sighted(everybody)
+        followed = _first_sighted(everybody)
         scores = _score(world.root, engine, steps)
-        outcome = Outcome(plan, ingested, chosen, everybody, scores, steps.taken)
+        outcome = Outcome(plan, ingested, followed, everybody, scores, steps.taken)
         with steps.step("report"):
             _write_page(folder / "report.html", gallery, outcome)
         steps.tell("report", "one page that needs nothing else")

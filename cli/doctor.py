@@ -32,7 +32,7 @@ TRAINING = (
 DECODERS = ("h264", "hevc", "mjpeg", "av1", "vp9", "mpeg4")
 NEEDED_DECODERS = ("h264", "hevc", "mjpeg")
 LEAST_FREE_BYTES = 10**9
-REDIS_PORT = 6379
+USUAL_REDIS = "redis://localhost:6379"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Check:
     advice: str = ""
 
 
-def run_doctor(given: Path | None, *, as_json: bool) -> None:
+def run_doctor(given: Path | None, *, redis: str | None = None, as_json: bool) -> None:
     """Print all checks; exit code 1 when something required does not work."""
-    checks = [replace(check, advice="") if check.ok else check for check in all_checks(given)]
+    found = all_checks(given, redis)
+    checks = [replace(check, advice="") if check.ok else check for check in found]
     healthy = all(check.ok for check in checks if check.required)
     if as_json:
         show_json({"ok": healthy, "checks": [asdict(check) for check in checks]})
@@ -58,17 +59,18 @@ def run_doctor(given: Path | None, *, as_json: bool) -> None:
         raise typer.Exit(errors.UNEXPECTED)
 
 
-def all_checks(given: Path | None) -> Iterator[Check]:
-    """Make every check, one after the other."""
+def all_checks(given: Path | None, redis: str | None) -> Iterator[Check]:
+    """Make every check, one after the other; a Redis that is named is required."""
     yield check_python()
     yield from check_packages(PACKAGES)
     settings, found = check_settings()
     yield found
     yield guarded("video decoders", check_decoders)
-    yield guarded("engine", lambda: check_engine(settings.engine))
+    yield guarded("engine", lambda: check_engine(settings))
+    yield check_backends()
     yield guarded("gallery", check_gallery)
     yield check_disk(given or settings.gallery)
-    yield check_redis("localhost", REDIS_PORT)
+    yield guarded("Redis", lambda: check_redis(redis))
     yield check_gpu()
     yield check_training()
 
@@ -137,14 +139,17 @@ def check_decoders() -> Check:
     )
 
 
-def check_engine(bundle: Path | None) -> Check:
-    """Verify the bundle and run it on one grey frame."""
+def check_engine(settings: Settings) -> Check:
+    """Verify the bundle, run it on one grey frame, and tell what runs it and why."""
     import numpy as np
 
     from engines.engine import open_engine
 
     began = time.perf_counter()
-    with open_engine(bundle) as engine:
+    with open_engine(
+        settings.engine, backend=settings.backend, precision=settings.precision,
+        cache=settings.cache,
+    ) as engine:  # fmt: skip
         opened = time.perf_counter()
         engine.detect([np.full((540, 960, 3), 128, np.uint8)])
         took_ms = (time.perf_counter() - opened) * 1000
@@ -152,9 +157,26 @@ def check_engine(bundle: Path | None) -> Check:
     return Check(
         "engine",
         True,
-        f"{info.name} ({info.model[:12]}) verified, opened on {info.backend} in "
-        f"{opened - began:.1f} s, one frame in {took_ms:.0f} ms",
+        f"{info.name} ({info.model[:12]}) verified, opened on {info.backend} {info.precision} in "
+        f"{opened - began:.1f} s, one frame in {took_ms:.0f} ms; {info.reason}",
     )
+
+
+def check_backends() -> Check:
+    """Tell which runtimes could execute the engine, without importing one."""
+    from engines.backends import BACKENDS
+
+    here = [
+        f"{name} {_version_of(backend.module)} ({', '.join(backend.precisions)})"
+        for name, backend in BACKENDS.items()
+        if backend.installed
+    ]
+    missing = [backend for backend in BACKENDS.values() if not backend.installed]
+    detail = ", ".join(here)
+    if missing:
+        ways = (f"{b.name} (pip install -e '.[{b.extra}]')" for b in missing)
+        detail += f"; not installed: {', '.join(ways)}"
+    return Check("backends", bool(here), detail, required=False)
 
 
 def check_gallery() -> Check:
@@ -193,18 +215,25 @@ def check_disk(gallery: Path) -> Check:
     return Check("disk", free >= LEAST_FREE_BYTES, detail, advice="make room: 1 GB or more")
 
 
-def check_redis(host: str, port: int) -> Check:
-    """Ask a Redis server on this machine; none is needed."""
-    import redis
+def check_redis(named: str | None) -> Check:
+    """Ask the Redis that is named, else the usual one of this machine, which need not be there."""
+    from streamer.delivery.group import StreamGroup
+    from streamer.delivery.redis_client import ask, connect, redis_address
+    from streamer.errors import AwayError
 
-    name, advice = "Redis", "nothing in this version uses it yet"
-    try:
-        with redis.Redis(host, port, socket_connect_timeout=1, socket_timeout=1) as client:
-            text = f"version {client.info('server')['redis_version']} at {host}:{port}"
-            return Check(name, True, text, required=False)
-    except redis.RedisError as error:
-        detail = f"none at {host}:{port} ({type(error).__name__})"
-        return Check(name, False, detail, required=False, advice=advice)
+    address = redis_address(named or USUAL_REDIS)
+    required = named is not None
+    with connect(address) as client:
+        try:
+            found = ask(client, address)
+            lag = StreamGroup(client, address, "doctor").lag()
+        except AwayError as error:
+            advice = "only several processes need one: sightline redis starts it"
+            return Check("Redis", False, str(error), required, advice)
+    waits = f"{lag.waiting} entries wait, the oldest {lag.oldest_s:.0f} s; {lag.dead} set aside"
+    detail = "; ".join((f"version {found.version} at {address.shown}", waits, *found.warnings))
+    advice = "start it as sightline redis does, or nothing is safe in it"
+    return Check("Redis", not found.warnings, detail, required, advice)
 
 
 def check_gpu() -> Check:

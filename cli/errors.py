@@ -6,9 +6,16 @@ CliError            what was asked cannot be done as asked (exit code 2)
 
 from collections.abc import Sequence
 
-from engines.errors import EngineError
+from engines.errors import DeviceLostError, EngineError
 from gallery.errors import GalleryError
-from streamer.errors import SiteError, StreamError
+from streamer.errors import (
+    DeliveryError,
+    DeliverySettingsError,
+    ListenError,
+    SiteError,
+    StatusFileError,
+    StreamError,
+)
 from train.errors import TrainError
 
 OK = 0
@@ -17,6 +24,7 @@ USAGE = 2
 SOURCE = 3
 ENGINE = 4
 GALLERY = 5
+DEVICE_LOST = 75
 INTERRUPTED = 130
 TERMINATED = 143
 PIPE_CLOSED = 141
@@ -34,12 +42,18 @@ class SettingsError(CliError):
         super().__init__("\n".join(self.faults))
 
 
-# The first class that fits decides: a fault in site.yaml is a fault in the settings.
+# The first class that fits decides: a fault in site.yaml is a fault in the settings,
+# and sightings that cannot reach their gallery are the gallery's matter.
 _CODES: tuple[tuple[type[Exception], int], ...] = (
     (CliError, USAGE),
     (SiteError, USAGE),
     (TrainError, USAGE),
+    (DeliverySettingsError, USAGE),
+    (ListenError, USAGE),
+    (DeliveryError, GALLERY),
+    (StatusFileError, GALLERY),
     (StreamError, SOURCE),
+    (DeviceLostError, DEVICE_LOST),
     (EngineError, ENGINE),
     (GalleryError, GALLERY),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from cli.output import facts, show, show_json
 from cli.progress import counter
 from cli.scored import checkpoint_path
+from engines.backends import DEFAULT
 from engines.bundle import check_target, open_bundle
 from engines.engine import open_engine
 from engines.runtimes import require
@@ -57,12 +58,15 @@ def run_export(
 
 
 def _cut(bundle: Path, data: Sequence[Path], people: Sequence[Path]) -> float:
-    with open_engine(bundle) as engine:
+    with open_engine(bundle, backend=DEFAULT) as engine:
         return cut_on(engine, data, people)
 
 
 def _score(bundle: Path, data: Path) -> dict[str, Any]:
-    with open_engine(bundle) as engine, counter(f"scoring {data.name}", "frames") as tick:
+    with (
+        open_engine(bundle, backend=DEFAULT) as engine,
+        counter(f"scoring {data.name}", "frames") as tick,
+    ):
 
         def progress(now: EvalProgress) -> None:
             tick(now.done, now.total)

@@ -10,14 +10,16 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import errors
+from cli.delivering import Delivery, Route, delivery_line, left_over, route, sink_of
 from cli.errors import CliError
-from cli.options import engine_path, gallery_path, parse_cameras
+from cli.options import EngineChoice, parse_cameras
 from cli.output import complain, note, plain, show, show_json, stderr, table, warn, watched
 from cli.stopping import Stop, stopping
-from engines.engine import open_engine
-from gallery.gallery import Gallery
+from engines.engine import EngineInfo
+from engines.errors import DeviceLostError
 from streamer.address import is_file, local_path
 from streamer.camera import State
+from streamer.delivery.pump import PumpStatus
 from streamer.errors import SourceUnavailableError, StreamError
 from streamer.ingest import ingest
 from streamer.probe import probe
@@ -34,7 +36,8 @@ def run_ingest(
     cameras: list[str],
     *,
     gallery: Path | None,
-    engine: Path | None,
+    delivery: Delivery,
+    engine: EngineChoice,
     threads: int | None,
     keep_trying: bool,
     as_json: bool,
@@ -43,21 +46,34 @@ def run_ingest(
     """Ingest until everything is read or somebody says stop; then report and set the exit code."""
     site = _site(site_file, cameras)
     _refuse_unreadable(site)
-    path = gallery_path(gallery)
+    way = route(delivery, site.delivery, gallery)
     with (
-        open_engine(engine_path(engine), threads=threads) as opened,
-        Gallery.open(path, model=opened.info.model, create=True) as store,
+        engine.open(threads=threads) as opened,
+        sink_of(way, opened.info.model) as sink,
         stopping() as stop,
-        _watching(quiet) as draw,
+        _watching(quiet, lambda: delivery_line(sink.status())) as draw,
     ):
         watch = Watch(stop, draw, give_up_s=None if keep_trying else GIVE_UP_S)
-        report = ingest(site, opened, store, stop=stop.event, progress=watch.see)
-        model = opened.info.model
+        with _lost_device_told():
+            report = ingest(site, opened, sink, stop=stop.event, progress=watch.see)
+        info, delivered = opened.info, sink.status()
     if as_json:
-        show_json(_document(path, model, report))
+        show_json(_document(way, info, report, delivered))
     else:
         show(cameras_table(report), summary(report))
-    _finish(report, stop)
+    _finish(report, stop, left_over(delivered, way.spool))
+
+
+@contextmanager
+def _lost_device_told() -> Iterator[None]:
+    """Say what became of everything when the accelerator is lost: only a new process can go on."""
+    try:
+        yield
+    except DeviceLostError as error:
+        raise DeviceLostError(
+            f"{error}; everything that was found before it is in the gallery, open tracklets and "
+            "coverage too; start it again"
+        ) from error
 
 
 def _site(site_file: Path | None, cameras: list[str]) -> Site:
@@ -142,17 +158,18 @@ def hopeless(status: IngestStatus) -> bool:
 
 
 @contextmanager
-def _watching(quiet: bool) -> Iterator[Callable[[IngestStatus], None]]:
+def _watching(quiet: bool, beside: Callable[[], str]) -> Iterator[Callable[[IngestStatus], None]]:
     if quiet or not watched():
         yield lambda status: None
         return
     with Live(console=stderr(), transient=True, auto_refresh=False) as live:
-        yield lambda status: live.update(_moving(status), refresh=True)
+        yield lambda status: live.update(_moving(status, beside()), refresh=True)
 
 
-def _moving(status: IngestStatus) -> Table:
+def _moving(status: IngestStatus, beside: str) -> Table:
     out = cameras_table(status)
-    out.caption = f"{status.seconds:.0f} s, {status.frames_per_s:.1f} frames a second"
+    pace = f"{status.seconds:.0f} s, {status.frames_per_s:.1f} frames a second"
+    out.caption = f"{pace}\n{beside}" if beside else pace
     out.caption_justify = "left"
     return out
 
@@ -184,23 +201,28 @@ def summary(report: IngestReport) -> str:
     )
 
 
-def _document(path: Path, model: str, report: IngestReport) -> dict[str, object]:
+def _document(
+    way: Route, info: EngineInfo, report: IngestReport, delivered: PumpStatus
+) -> dict[str, object]:
     cameras = [{**asdict(camera), "failed": camera.failed} for camera in report.cameras]
     document: dict[str, object] = plain({
-        "gallery": str(path.absolute()),
-        "model": model,
+        "gallery": str(way.gallery.absolute()) if way.gallery else None,
+        "redis": way.address.shown if way.address else None,
+        "model": info.model,
+        "engine": {"backend": info.backend, "precision": info.precision, "reason": info.reason},
         "seconds": report.seconds,
         "frames_per_s": report.frames_per_s,
         "searched": report.searched,
         "sightings": report.sightings,
         "stopped": report.stopped,
+        "delivery": asdict(delivered),
         "cameras": cameras,
     })  # fmt: skip
     return document
 
 
-def _finish(report: IngestReport, stop: Stop) -> None:
-    """Set the exit code: a signal first, then what could not be read."""
+def _finish(report: IngestReport, stop: Stop, waits: str) -> None:
+    """Set the exit code: a signal first, then what could not be read, then what still waits."""
     bad = [camera for camera in report.cameras if _unread(camera)]
     for camera in bad:
         what = "broke off" if camera.frames else "could not be read"
@@ -209,10 +231,14 @@ def _finish(report: IngestReport, stop: Stop) -> None:
         if camera.crowded:
             warn(f"camera {camera.camera}: {camera.crowded} frames were so crowded that persons "
                  "may be missing")  # fmt: skip
+    if waits:
+        complain(waits)
     if stop.code is not None:
         raise typer.Exit(stop.code)
     if bad:
         raise typer.Exit(errors.SOURCE)
+    if waits:
+        raise typer.Exit(errors.GALLERY)
 
 
 def _unread(camera: CameraReport) -> bool:

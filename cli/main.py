@@ -1,7 +1,7 @@
 """The entry point: runs one command and turns every ending into an exit code.
 
-0 ok, 1 unexpected, 2 usage or settings, 3 source, 4 engine, 5 gallery, 130 Ctrl-C,
-143 SIGTERM. This is the only place where errors become text.
+0 ok, 1 unexpected, 2 usage or settings, 3 source, 4 engine, 5 gallery, 75 GPU lost (a new
+process can go on), 130 Ctrl-C, 143 SIGTERM. This is the only place where errors become text.
 """
 
 import os

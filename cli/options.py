@@ -3,14 +3,19 @@
 import inspect
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from cli.errors import CliError
 from cli.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from engines.engine import Engine
+    from engines.plans.cache import PlanCache
 
 QUERY_PANEL = "Who to look for"
 LIMIT_PANEL = "Where and when to look"
@@ -44,6 +49,78 @@ EngineOption = Annotated[
         rich_help_panel=PLACE_PANEL,
     ),
 ]
+
+
+class BackendChoice(StrEnum):
+    """What runs an engine."""
+
+    AUTO = "auto"
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
+    REFERENCE = "reference"
+
+
+class PrecisionChoice(StrEnum):
+    """What the heavy layers of an engine compute in."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+BackendOption = Annotated[
+    BackendChoice | None,
+    typer.Option(
+        "--backend",
+        help="What runs the engine; else SIGHTLINE_BACKEND, sightline.toml, then auto: the "
+        "fastest that was verified on this machine.",
+        show_default=False,
+        rich_help_panel=PLACE_PANEL,
+    ),
+]
+PrecisionOption = Annotated[
+    PrecisionChoice | None,
+    typer.Option(
+        "--precision",
+        help="What it computes in; else SIGHTLINE_PRECISION, sightline.toml, then what was "
+        "verified, or fp32.",
+        show_default=False,
+        rich_help_panel=PLACE_PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What a person typed about the engine; None where the settings decide."""
+
+    bundle: Path | None = None
+    backend: BackendChoice | None = None
+    precision: PrecisionChoice | None = None
+
+    @property
+    def path(self) -> Path:
+        """The engine bundle that is meant."""
+        return engine_path(self.bundle)
+
+    def open(self, *, threads: int | None = None) -> "Engine":
+        """Open the engine on what is meant to run it.
+
+        Raises:
+            EngineError: it cannot be opened.
+        """
+        from engines.engine import open_engine
+
+        found = settings()
+        return open_engine(
+            self.path,
+            backend=found.backend if self.backend is None else self.backend.value,
+            precision=found.precision if self.precision is None else self.precision.value,
+            threads=threads,
+            cache=found.cache,
+        )
 
 
 class DeviceChoice(StrEnum):
@@ -89,6 +166,17 @@ def engine_path(given: Path | None) -> Path:
     from engines.bundle import shipped_bundle
 
     return given or settings().engine or shipped_bundle()
+
+
+def plan_cache() -> "PlanCache":
+    """Return the plans of this machine, in the folder that the settings name.
+
+    Raises:
+        PlanError: the folder is not this user's alone.
+    """
+    from engines.plans.cache import PlanCache
+
+    return PlanCache(settings().cache)
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from cli.commands.find import Question
 from cli.errors import CliError
-from cli.options import engine_path, gallery_path, parse_box
+from cli.options import gallery_path, parse_box
 from cli.output import iso, note, xywh
 from engines.bundle import open_bundle
-from engines.engine import Engine, open_engine
+from engines.engine import Engine
 from engines.errors import PictureError
 from engines.pictures import encode_jpeg, read_picture
 from engines.values import Detections
@@ -65,10 +65,10 @@ def asked(question: Question, now: datetime) -> Iterator[tuple[Gallery, Sought, 
         return
     frame = _picture(question.image)
     box = _given_box(question, frame)
-    bundle = engine_path(question.engine)
-    with Gallery.open(path, model=open_bundle(bundle).manifest.model) as gallery:
+    model = open_bundle(question.engine.path).manifest.model
+    with Gallery.open(path, model=model) as gallery:
         gallery.require_sightings()
-        with open_engine(bundle) as engine:
+        with question.engine.open() as engine:
             sought = _seen(engine, question.image, frame, box)
         yield gallery, sought, SearchQuery(sought.embeddings, **limits)
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from cli.errors import CliError
-from cli.options import engine_path
-from engines.engine import Engine, open_engine
+from cli.options import EngineChoice
+from engines.engine import Engine
 from engines.runtimes import require
 
 
-def open_scored(engine: Path | None, run: Path | None, device: str) -> Engine:
+def open_scored(engine: EngineChoice, run: Path | None, device: str) -> Engine:
     """Return the engine of ``--engine``, or of ``--run`` on a device.
 
     Raises:
@@ -17,9 +17,11 @@ def open_scored(engine: Path | None, run: Path | None, device: str) -> Engine:
         TrainError: the run has no whole checkpoint, or torch sees no such device.
     """
     if run is None:
-        return open_engine(engine_path(engine))
-    if engine is not None:
-        raise CliError("name either --engine BUNDLE or --run RUN")
+        return engine.open()
+    if engine != EngineChoice():
+        raise CliError(
+            "name either --engine BUNDLE or --run RUN; --backend and --precision belong to --engine"
+        )
     require("torch", "train")
     from train.checkpoint import load_checkpoint, load_network
     from train.distributed import choose_device

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import CliError
+from cli.options import EngineChoice
 from cli.output import plain, show_json
 from cli.progress import stages
 from cli.score_plots import check_plots, plot_detection, plot_search
@@ -66,7 +67,7 @@ def run_eval(
     scored: Scored,
     how: HowSearched,
     *,
-    engine: Path | None,
+    engine: EngineChoice,
     run: Path | None,
     device: str,
     plots: Path | None,

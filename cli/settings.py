@@ -1,9 +1,10 @@
-"""Where the gallery and the engine lie when a command is not told.
+"""Where the gallery and the engine lie, and what runs it, when a command is not told.
 
 The first of these that names a value wins: the option of the command, the environment
-(``SIGHTLINE_GALLERY``, ``SIGHTLINE_ENGINE``), the settings file (``SIGHTLINE_SETTINGS``, else
-``sightline.toml`` in the working folder), the default. Paths in the file are relative to the
-file. A misspelt name is a fault, never ignored, and all faults are told at once.
+(``SIGHTLINE_GALLERY``, ``SIGHTLINE_ENGINE``, ``SIGHTLINE_BACKEND``, ``SIGHTLINE_PRECISION``,
+``SIGHTLINE_CACHE``), the settings file (``SIGHTLINE_SETTINGS``, else ``sightline.toml`` in the
+working folder), the default. Paths in the file are relative to the file. A misspelt name is a
+fault, never ignored, and all faults are told at once.
 """
 
 import re
@@ -11,14 +12,23 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cli.errors import SettingsError
+from engines.values import Precision
 
 PREFIX = "SIGHTLINE_"
 FILE_NAME = "sightline.toml"
 FILE_VARIABLE = "SIGHTLINE_SETTINGS"
+
+BackendName = Literal["auto", "onnxruntime", "openvino", "tensorrt", "reference"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "backend": get_args(BackendName),
+    "precision": get_args(Precision),
+}
+"""The keys whose value is a word, and the words that they take."""
 
 
 class Settings(BaseModel):
@@ -28,6 +38,9 @@ class Settings(BaseModel):
 
     gallery: Path = Field(default=Path("sightline-gallery"), description="folder of the gallery")
     engine: Path | None = Field(default=None, description="engine bundle; none = the shipped one")
+    backend: BackendName = Field(default="auto", description="runtime of the engine")
+    precision: Precision | None = Field(default=None, description="what it computes in")
+    cache: Path | None = Field(default=None, description="plans; none = the user's cache folder")
 
 
 def load_settings(environ: Mapping[str, str], folder: Path) -> Settings:
@@ -45,11 +58,29 @@ def load_settings(environ: Mapping[str, str], folder: Path) -> Settings:
     for name in Settings.model_fields:
         text = environ.get(PREFIX + name.upper())
         if text is not None:
-            values[name] = Path(text)
-            faults += [f"{PREFIX}{name.upper()}: is empty"] if not text.strip() else []
+            values[name] = _typed(name, text)
+            faults += _text_faults(PREFIX + name.upper(), name, text)
     if faults:
         raise SettingsError(faults)
     return Settings.model_validate(values)
+
+
+def _typed(name: str, item: object) -> object:
+    """Return a text as the field wants it: a path, or a word."""
+    return Path(item) if isinstance(item, str) and name not in CHOICES else item
+
+
+def _text_faults(where: str, name: str, text: str) -> Iterable[str]:
+    if not text.strip():
+        yield f"{where}: is empty"
+    elif name in CHOICES and text not in CHOICES[name]:
+        yield f"{where}: {_wanted(name, text)}"
+
+
+def _wanted(key: str, item: object) -> str:
+    words = CHOICES.get(key)
+    wanted = "a path in quotes" if words is None else f"one of {', '.join(words)}"
+    return f"want {wanted} (got {item!r})"
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterable[str]:
@@ -81,12 +112,13 @@ def _read(path: Path) -> tuple[dict[str, object], list[str]]:
         return {}, [f"{path}: cannot read the settings: {error.strerror}"]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return {}, [f"{path}: not TOML: {error}"]
-    values = {key: Path(item) if isinstance(item, str) else item for key, item in raw.items()}
+    values = {key: _typed(key, item) for key, item in raw.items()}
     try:
         Settings.model_validate(values)
     except ValidationError as error:
         return {}, [_fault(path, text, dict(item)) for item in error.errors()]
-    return {key: path.parent / str(item) for key, item in raw.items()}, []
+    paths = {key: path.parent / item for key, item in values.items() if isinstance(item, Path)}
+    return {**values, **paths}, []
 
 
 def _fault(path: Path, text: str, item: Mapping[str, object]) -> str:
@@ -98,4 +130,4 @@ def _fault(path: Path, text: str, item: Mapping[str, object]) -> str:
     )
     if item["type"] == "extra_forbidden":
         return f"{path}:{line}: {key}: unknown key{_guess(key, Settings.model_fields)}"
-    return f"{path}:{line}: {key}: want a path in quotes (got {item['input']!r})"
+    return f"{path}:{line}: {key}: {_wanted(key, item['input'])}"

@@ -6,26 +6,31 @@ of any sizes, mixed freely; boxes are float32 ``(N, 4)`` of x1 y1 x2 y2 in pixel
 they belong to. Each frame gets the same answer alone and in any company.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundle import Bundle, open_bundle, shipped_bundle
-from engines.errors import BackendUnavailableError
+from engines.bundle import open_bundle, shipped_bundle
 from engines.runtimes import require
-from engines.values import Detections
+from engines.values import Detections, Precision
 
-__all__ = ["BACKENDS", "Engine", "EngineInfo", "open_engine", "require"]
+if TYPE_CHECKING:
+    from engines.plans.cache import PlanCache
+
+__all__ = ["Engine", "EngineInfo", "open_engine", "require"]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What is known of an open engine. ``model`` marks every embedding that it makes."""
+    """What is known of an open engine. ``model`` marks every embedding that it makes.
+
+    ``precision`` is that of the heavy layers; ``reason`` says why this backend was taken.
+    """
 
     model: str
     name: str
@@ -36,6 +41,8 @@ class EngineInfo:
     score_threshold: float
     query_boxes: int
     path: Path
+    precision: Precision = "fp32"
+    reason: str = ""
 
 
 class Engine(Protocol):
@@ -86,31 +93,35 @@ class Engine(Protocol):
 
 
 def open_engine(
-    bundle: Path | None = None, *, backend: str = "auto", threads: int | None = None
+    bundle: Path | None = None,
+    *,
+    backend: str = "auto",
+    precision: Precision | None = None,
+    threads: int | None = None,
+    cache: "PlanCache | Path | None" = None,
+    device: str | int | None = None,
 ) -> Engine:
     """Open a bundle (the shipped one by default) on a runtime.
 
-    ``threads`` is the number of CPU threads for one call; the runtime's own choice by default.
+    ``auto`` takes the fastest that was verified on this machine; ``info.reason`` says which and
+    why. A named backend or precision is taken as named. ``threads`` is the number of CPU threads
+    for one call; the runtime's own choice by default. ``cache`` holds the plans, or is their
+    folder. ``device`` names
+    a GPU by its number, or "cpu" or "cuda" for the reference. TensorRT without a plan is served
+    by ONNX Runtime until one has been made.
 
     Raises:
-        BackendUnavailableError: no such runtime, or it cannot start here.
+        BackendUnavailableError: no such runtime, or it cannot start here or run the precision.
         BundleError: the bundle is missing, damaged or not what its manifest says.
+        PlanError: a plan is missing (it names the command that makes it) or cannot be used.
     """
-    wanted = BACKENDS[0] if backend == "auto" else backend
-    if wanted not in BACKENDS:
-        raise BackendUnavailableError(
-            f"no engine backend {backend!r}; there is auto, {', '.join(BACKENDS)}"
-        )
-    return _OPENERS[wanted](open_bundle(bundle or shipped_bundle()), threads)
+    from engines.opening import open_on
 
-
-def _open_onnx(bundle: Bundle, threads: int | None) -> Engine:
-    from engines.onnx_backend import OnnxEngine
-
-    return OnnxEngine(bundle, threads=threads)
-
-
-_OPENERS: dict[str, Callable[[Bundle, int | None], Engine]] = {"onnxruntime": _open_onnx}
-
-BACKENDS = tuple(_OPENERS)
-"""The runtimes that can be asked for, best first; ``auto`` takes the first."""
+    return open_on(
+        open_bundle(bundle or shipped_bundle()),
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        cache=cache,
+        device=device,
+    )

@@ -5,9 +5,12 @@ pixels, leave out what is no person. A runtime supplies a :class:`Runner` for th
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,9 @@ from engines.values import Detections, Precision
 
 MIN_BOX_PX = 1.0
 """Boxes with a shorter side, in source pixels, are dropped (detect) or refused (embed)."""
+
+IN_FLIGHT = 2
+"""Batches that a runner which can start one before the last has ended gets at a time."""
 
 _MAX_LETTERBOXES = 64
 
@@ -50,6 +56,18 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Free the runtime."""
+        ...
+
+
+@runtime_checkable
+class StartingRunner(Protocol):
+    """A runner that can take a batch while others are on their way."""
+
+    def start(self, frames: NDArray[np.uint8]) -> Callable[[], SearchOutputs]:
+        """Begin :meth:`Runner.search`; what is returned waits for the answer, and may raise.
+
+        ``frames`` may be changed as soon as this returns.
+        """
         ...
 
 
@@ -92,6 +110,10 @@ class RunnerEngine:
         """What is known of this engine."""
         return self._info
 
+    def explain(self, reason: str) -> None:
+        """Say in ``info.reason`` why this engine was taken."""
+        self._info = replace(self._info, reason=reason)
+
     def __enter__(self) -> Self:
         return self
 
@@ -118,12 +140,36 @@ class RunnerEngine:
         """
         runner = self._open_runner()
         least = self._info.score_threshold if min_score is None else min_score
+        chunks = [frames[rows] for rows in _chunks(len(frames), self._max_batch)]
         found: list[Detections] = []
-        for rows in _chunks(len(frames), self._max_batch):
-            chunk = frames[rows]
-            outputs = runner.search(self._fit(chunk))
-            found += [self._persons(f, outputs, i, least) for i, f in enumerate(chunk)]
+        with closing(self._answers(runner, chunks)) as answers:
+            for chunk, outputs in zip(chunks, answers, strict=True):
+                found += [self._persons(f, outputs, i, least) for i, f in enumerate(chunk)]
         return found
+
+    def _answers(
+        self, runner: Runner, chunks: Sequence[Sequence[NDArray[np.uint8]]]
+    ) -> Generator[SearchOutputs, None, None]:
+        """Yield the outputs of each chunk; where the runner can, the next is on its way by then.
+
+        However it ends, no chunk is left on its way.
+        """
+        if not isinstance(runner, StartingRunner):
+            yield from (runner.search(self._fit(chunk)) for chunk in chunks)
+            return
+        started: deque[Callable[[], SearchOutputs]] = deque()
+        try:
+            for chunk in chunks:
+                pixels = self._fit(chunk)
+                ended = [started.popleft()()] if len(started) == IN_FLIGHT else []
+                started.append(runner.start(pixels))
+                yield from ended
+            while started:
+                yield started.popleft()()
+        finally:
+            for finish in started:
+                with suppress(InferenceError):  # that of another chunk is on its way up
+                    finish()
 
     def embed(
         self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.float32]]

@@ -1,7 +1,8 @@
 """Rules that a graph must keep so that every runtime can compile it.
 
 TensorRT takes static sizes best: nothing may depend on the data, every K is fixed, nothing needs
-a plugin. The rules are checked before a bundle is written and on the shipped one.
+a plugin. The rules are checked before a bundle is written, on the shipped one, and on every graph
+of lower precision (`engines.lint_precision`) before it is used.
 """
 
 from collections import Counter
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engines.graph_io import Dim, Tensor, query_io, search_io
+from engines.lint_precision import precision_faults
 from engines.runtimes import require
+from engines.values import Precision
 
 MIN_OPSET = 18
 TOPK_LIMIT = 3840
@@ -41,8 +44,11 @@ class _Sizes(NamedTuple):
     query_boxes: int
 
 
-def lint_graph(graph: bytes | Path) -> list[str]:
+def lint_graph(graph: bytes | Path, precision: Precision = "fp32") -> list[str]:
     """Return every rule that a graph breaks, in words; nothing where it keeps them all.
+
+    ``precision`` is what its heavy layers are meant to compute in ("bf16" is a way to run the
+    float32 graph, and no graph of its own).
 
     Raises:
         BackendUnavailableError: the package ``onnx`` is not installed.
@@ -64,6 +70,7 @@ def lint_graph(graph: bytes | Path) -> list[str]:
         *_inputs_outputs(onnx, model.graph),
         *_bytes_are_cast(model.graph),
         *_inner_sizes(onnx, model),
+        *precision_faults(onnx, model, precision),
     ]
 
 

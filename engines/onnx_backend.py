@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundle import Bundle, Manifest
-from engines.errors import BundleError, InferenceError
+from engines.bundle import Bundle
+from engines.errors import InferenceError
 from engines.graph_engine import GraphEngine, SearchOutputs
 from engines.graph_io import Tensor, query_io, search_io
+from engines.graph_source import GraphSource
 from engines.manifest import QUERY_GRAPH, SEARCH_GRAPH
+from engines.plans.cache import Plan
 from engines.runtimes import require
+from engines.values import Precision
 
+BACKEND = "onnxruntime"
 MAX_BATCH = 8
 """Frames a run. More gain nothing on a CPU and take memory."""
 
@@ -31,27 +35,42 @@ _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)":
 class OnnxEngine(GraphEngine):
     """An engine on ONNX Runtime; ``threads`` CPU threads a call (its own choice by default).
 
+    With a ``plan`` its graphs are run in place of the bundle's, in the precision of the plan.
+
     Raises:
         BackendUnavailableError: onnxruntime is missing or cannot start.
         BundleError: a graph cannot be loaded, or is not what the manifest says.
+        PlanError: the plan is not of this bundle and backend, or is damaged.
     """
 
     def __init__(
-        self, bundle: Bundle, *, threads: int | None = None, max_batch: int = MAX_BATCH
+        self,
+        bundle: Bundle,
+        *,
+        plan: Plan | None = None,
+        threads: int | None = None,
+        max_batch: int = MAX_BATCH,
     ) -> None:
-        runner = OnnxRunner(bundle, threads)
-        super().__init__(bundle, runner, backend="onnxruntime", max_batch=max_batch)
+        runner = OnnxRunner(bundle, threads, plan)
+        precision = "fp32" if plan is None else plan.key.precision
+        super().__init__(bundle, runner, backend=BACKEND, max_batch=max_batch, precision=precision)
 
 
 class OnnxRunner:
-    """The two graphs of a bundle in ONNX Runtime sessions."""
+    """The two graphs of a bundle, or of a plan made from it, in ONNX Runtime sessions."""
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, plan: Plan | None = None) -> None:
+        self._source = GraphSource(bundle, BACKEND, plan)
         self._bundle = bundle
         self._threads = threads
         self._lock = threading.Lock()
-        self._search = _load(bundle, SEARCH_GRAPH, bundle.search_graph(), threads)
+        self._search = _load(self._source, SEARCH_GRAPH, threads)
         self._query: Any = None
+
+    @property
+    def precision(self) -> Precision:
+        """What the heavy layers of the graphs compute in."""
+        return self._source.precision
 
     def search(self, frames: NDArray[np.uint8]) -> SearchOutputs:
         """Find the persons in letterboxed frames ``(B, 3, H, W)``."""
@@ -68,8 +87,7 @@ class OnnxRunner:
     def _query_session(self) -> Any:
         with self._lock:
             if self._query is None:
-                graph = self._bundle.query_graph()
-                self._query = _load(self._bundle, QUERY_GRAPH, graph, self._threads)
+                self._query = _load(self._source, QUERY_GRAPH, self._threads)
             return self._query
 
     def close(self) -> None:
@@ -79,10 +97,14 @@ class OnnxRunner:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """Return every error class that ONNX Runtime raises (they share no base of their own)."""
+    """Return every error class that ONNX Runtime raises (they share no base of their own).
+
+    One is Python's own: a message that quotes bytes of a graph which are no text.
+    """
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
     classes = [value for value in vars(state).values() if isinstance(value, type)]
-    return (*(c for c in classes if issubclass(c, Exception)), RuntimeError, MemoryError)
+    own = [kind for kind in classes if issubclass(kind, Exception)]
+    return (*own, RuntimeError, MemoryError, UnicodeError)
 
 
 @contextmanager
@@ -103,17 +125,21 @@ def _run(
         return answers
 
 
-def _load(bundle: Bundle, name: str, graph: bytes, threads: int | None) -> Any:
+def _load(source: GraphSource, name: str, threads: int | None) -> Any:
     runtime = require("onnxruntime")
+    graph = source.read(name)
     try:
         session = runtime.InferenceSession(
-            graph, _options(runtime, threads), providers=["CPUExecutionProvider"]
+            graph,
+            _options(runtime, threads),
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print to standard output and try the same again
         )
     except runtime_errors() as error:
-        reason = f"onnxruntime cannot load {name}: {_first_line(error)}"
-        raise BundleError(bundle.path, reason) from error
+        raise source.error(f"onnxruntime cannot load {name}: {_first_line(error)}") from error
     session.disable_fallback()
-    _check_session(bundle, name, session)
+    if faults := _session_faults(source.bundle, name, session):
+        raise source.error(f"{name} is not the graph of its manifest: {'; '.join(faults)}")
     return session
 
 
@@ -133,17 +159,12 @@ def _options(runtime: Any, threads: int | None) -> Any:
     return options
 
 
-def _check_session(bundle: Bundle, name: str, session: Any) -> None:
-    manifest: Manifest = bundle.manifest
-    inputs, outputs = (search_io if name == SEARCH_GRAPH else query_io)(manifest)
-    faults = [
+def _session_faults(bundle: Bundle, name: str, session: Any) -> list[str]:
+    inputs, outputs = (search_io if name == SEARCH_GRAPH else query_io)(bundle.manifest)
+    return [
         *_faults("input", inputs, session.get_inputs()),
         *_faults("output", outputs, session.get_outputs()),
     ]
-    if faults:
-        raise BundleError(
-            bundle.path, f"{name} is not the graph of its manifest: " + "; ".join(faults)
-        )
 
 
 def _faults(kind: str, wanted: Sequence[Tensor], found: Sequence[Any]) -> Iterator[str]:

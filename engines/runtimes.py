@@ -4,12 +4,17 @@ import importlib
 import os
 import sys
 from types import ModuleType
+from typing import Any
 
 from engines.errors import BackendUnavailableError
 
 SILENCED = {"ORT_DISABLE_TELEMETRY": "1"}
 """Set before a runtime loads: ONNX Runtime (1.31) else keeps a device id in the home
 folder and is built to report its use to its maker. After the import it is too late."""
+
+REPORTERS = ("openvino_telemetry",)
+"""Packages that no runtime shall find: OpenVINO (2026.4) else keeps an id in the home folder and
+reports each import to its maker. Without the package it runs and does neither."""
 
 
 def require(module: str, extra: str = "") -> ModuleType:
@@ -20,6 +25,7 @@ def require(module: str, extra: str = "") -> ModuleType:
             installed but unable to load here.
     """
     os.environ.update(SILENCED)
+    _hide_reporters()
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -32,6 +38,12 @@ def require(module: str, extra: str = "") -> ModuleType:
         ) from error
     except (ImportError, OSError) as error:
         raise _cannot_load(module, error) from error
+
+
+def _hide_reporters() -> None:
+    loaded: dict[str, Any] = sys.modules
+    for name in REPORTERS:
+        loaded[name] = None  # an import of it fails as if it were not installed
 
 
 def _cannot_load(module: str, error: Exception) -> BackendUnavailableError:

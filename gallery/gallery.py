@@ -109,6 +109,11 @@ class Gallery:
         """All cameras that ever wrote or recorded."""
         return self._log.cameras
 
+    @property
+    def broken(self) -> str:
+        """What failed while writing, so that the gallery must be opened again; "" = sound."""
+        return self._store.broken
+
     def set_links(self, links: Sequence[Link]) -> None:
         """Keep the links between cameras with the gallery.
 

@@ -56,6 +56,12 @@ def _address(url: str) -> str:
     return url
 
 
+def _redis_url(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("want redis://, rediss:// or unix://")
+    return _address(url)
+
+
 def _has_area(polygon: Polygon) -> Polygon:
     pairs = zip(polygon, polygon[1:] + polygon[:1], strict=True)
     if abs(sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairs)) < 1e-9:
@@ -66,6 +72,7 @@ def _has_area(polygon: Polygon) -> Polygon:
 UtcTime = Annotated[datetime, BeforeValidator(_as_utc)]
 CameraName = Annotated[str, StringConstraints(pattern=rf"^{CAMERA_NAME.pattern}$")]
 Address = Annotated[str, AfterValidator(_address)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Region = Annotated[tuple[tuple[Unit, Unit], ...], Field(min_length=3), AfterValidator(_has_area)]
 Fps = Annotated[float, Field(gt=0.0, le=MAX_DETECT_FPS)]
@@ -113,6 +120,20 @@ class LinkSection(_Strict):
     max_s: float = Field(ge=0.0, description="longest walk, seconds")
 
 
+class DeliverySection(_Strict):
+    """``delivery:`` where sightings go; without it into a gallery of ingest's own."""
+
+    redis: RedisUrl | None = Field(
+        default=None, description="redis://, rediss://, unix://", repr=False
+    )
+    stream: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="name of the stream in Redis"
+    )
+    spool: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="folder in which sightings wait for Redis"
+    )
+
+
 class SiteFile(_Strict):
     """The whole of site.yaml."""
 
@@ -120,6 +141,7 @@ class SiteFile(_Strict):
     defaults: DefaultsSection = DefaultsSection()
     cameras: dict[CameraName, CameraSection] = Field(min_length=1)
     links: tuple[LinkSection, ...] = ()
+    delivery: DeliverySection = DeliverySection()
 
 
 class CameraSettings(_Strict):

@@ -48,10 +48,13 @@ class Outbox:
             self.deliver()
 
     def deliver(self) -> None:
-        """Write what waits; on return the sink has acknowledged it."""
-        shots, self._shots = self._shots, []
-        if shots:
-            self._sink.write([self._sighting(shot) for shot in shots])
+        """Write what waits; on return the sink has acknowledged it.
+
+        What the sink refuses with an error stays here, and the next call offers it again.
+        """
+        if self._shots:
+            self._sink.write([self._sighting(shot) for shot in self._shots])
+            self._shots = []
 
     def _sighting(self, shot: Shot) -> Sighting:
         name = sighting_id(shot.camera, shot.tracklet, shot.captured_at_ms)

@@ -21,6 +21,7 @@ from streamer.settings import (
     CameraSection,
     CameraSettings,
     DefaultsSection,
+    DeliverySection,
     DetectSection,
     LinkSection,
     RetainSection,
@@ -34,6 +35,7 @@ __all__ = ["CameraSettings", "Site", "SiteError", "load_site", "site_from_camera
 
 _SECTIONS = (
     SiteFile, DefaultsSection, CameraSection, DetectSection, RetainSection, LinkSection,
+    DeliverySection,
 )  # fmt: skip
 _KEYS = sorted(
     {info.alias or name for model in _SECTIONS for name, info in model.model_fields.items()}
@@ -62,6 +64,7 @@ class Site:
     """Folder that relative paths of files start from."""
     cameras: Mapping[str, CameraSettings]
     links: tuple[Link, ...] = field(default=())
+    delivery: DeliverySection = field(default=DeliverySection())
 
 
 def load_site(path: Path, env: Mapping[str, str] = os.environ) -> Site:
@@ -109,7 +112,11 @@ def _site(parsed: SiteFile, base: Path) -> Site:
         for name, section in parsed.cameras.items()
     }
     links = tuple(link_of(section) for section in parsed.links)
-    return Site(parsed.name or base.name or "site", base, cameras, links)
+    delivery = parsed.delivery
+    if delivery.spool is not None:
+        delivery = delivery.model_copy(update={"spool": str(base / delivery.spool)})
+    name = parsed.name or base.name or "site"
+    return Site(name, base, cameras, links, delivery)
 
 
 def _resolved(url: str, base: Path) -> str:

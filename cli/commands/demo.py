@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from cli.options import EngineOption, JsonOption, command
+from cli.options import (
+    BackendOption,
+    EngineChoice,
+    EngineOption,
+    JsonOption,
+    PrecisionOption,
+    command,
+)
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -34,6 +41,8 @@ def demo(
         int, typer.Option("--seed", metavar="N", min=0, help="Another seed, another site.")
     ] = SEED,
     engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Follow one person across four cameras, from nothing to a report.
@@ -45,7 +54,8 @@ def demo(
     """
     from cli.demo import run_demo
 
-    run_demo(out, people=people, seconds=seconds, seed=seed, engine=engine, as_json=json_)
+    chosen = EngineChoice(engine, backend, precision)
+    run_demo(out, people=people, seconds=seconds, seed=seed, engine=chosen, as_json=json_)
 
 
 def add_to(app: typer.Typer) -> None:

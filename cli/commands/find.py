@@ -10,9 +10,12 @@ from cli.options import (
     LIMIT_PANEL,
     OUTPUT_PANEL,
     QUERY_PANEL,
+    BackendOption,
+    EngineChoice,
     EngineOption,
     GalleryOption,
     JsonOption,
+    PrecisionOption,
     command,
 )
 
@@ -115,7 +118,7 @@ class Question:
     until: str | None
     top: int
     gallery: Path | None
-    engine: Path | None
+    engine: EngineChoice
 
 
 SEARCH_EPILOG = """[bold]Examples[/bold]
@@ -143,6 +146,8 @@ def search(
     top: TopOption = 20,
     gallery: GalleryOption = None,
     engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
     report: ReportOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -159,8 +164,9 @@ def search(
     from cli.answers import run_search
 
     question = Question(
-        image, box, crop, sighting, tuple(camera or ()), since, until, top, gallery, engine
-    )
+        image, box, crop, sighting, tuple(camera or ()), since, until, top, gallery,
+        EngineChoice(engine, backend, precision),
+    )  # fmt: skip
     run_search(question, report=report, as_json=json_)
 
 
@@ -175,6 +181,8 @@ def track(
     top: TopOption = 20,
     gallery: GalleryOption = None,
     engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
     report: ReportOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -190,8 +198,9 @@ def track(
     from cli.answers import run_track
 
     question = Question(
-        image, box, crop, sighting, tuple(camera or ()), since, until, top, gallery, engine
-    )
+        image, box, crop, sighting, tuple(camera or ()), since, until, top, gallery,
+        EngineChoice(engine, backend, precision),
+    )  # fmt: skip
     run_track(question, report=report, as_json=json_)
 
 

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from cli.options import OUTPUT_PANEL, EngineOption, GalleryOption, JsonOption, command
+from cli.options import (
+    OUTPUT_PANEL,
+    PLACE_PANEL,
+    BackendOption,
+    EngineChoice,
+    EngineOption,
+    GalleryOption,
+    JsonOption,
+    PrecisionOption,
+    command,
+)
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -31,6 +41,39 @@ def ingest(
     ] = None,
     gallery: GalleryOption = None,
     engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            "--redis",
+            metavar="URL",
+            help="Send sightings to this Redis instead of a gallery, for sightline deliver; "
+            "${VAR} is taken from the environment.",
+            show_default=False,
+            rich_help_panel=PLACE_PANEL,
+        ),
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            "--stream",
+            metavar="NAME",
+            help="Name of the stream in Redis.",
+            show_default="sightline:sightings",
+            rich_help_panel=PLACE_PANEL,
+        ),
+    ] = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            "--spool",
+            metavar="DIR",
+            help="Folder in which sightings wait for Redis; one for each ingest.",
+            show_default="./sightline-spool",
+            rich_help_panel=PLACE_PANEL,
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -64,16 +107,22 @@ def ingest(
     again adds nothing twice. A camera that fails is tried again and does not stop the
     others; when only cameras are left that never answered, ingest gives up.
 
+    Sightings that the gallery or Redis does not take wait on disk and are delivered when
+    it does, at the latest by the next ingest; what waits at the end is exit code 5.
+
     Exit code 0 when everything was read, 3 when a camera never gave a frame or a
-    recording broke off (what was seen is kept), 130 after Ctrl-C, 143 after SIGTERM.
+    recording broke off (what was seen is kept), 75 when the GPU was lost (what was seen is
+    kept; start it again), 130 after Ctrl-C, 143 after SIGTERM.
     """
+    from cli.delivering import Delivery
     from cli.ingesting import run_ingest
 
     run_ingest(
         site,
         camera or [],
         gallery=gallery,
-        engine=engine,
+        delivery=Delivery(redis, stream, spool),
+        engine=EngineChoice(engine, backend, precision),
         threads=threads,
         keep_trying=keep_trying,
         as_json=json_,

@@ -1,10 +1,11 @@
-"""``sightline engine info`` and ``sightline gallery info``."""
+"""``sightline engine …`` and ``sightline gallery info``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.commands import engine_bench, engine_build, engine_check
 from cli.options import JsonOption, command
 
 ENGINE_EPILOG = """[bold]Examples[/bold]
@@ -16,7 +17,9 @@ GALLERY_EPILOG = """[bold]Examples[/bold]
   sightline gallery info
   sightline gallery info week-12 --json"""
 
-engine = typer.Typer(help="The network, compiled: engine bundles.", no_args_is_help=True)
+engine = typer.Typer(
+    help="The network, compiled: bundles, and the plans made from them.", no_args_is_help=True
+)
 gallery = typer.Typer(help="The store of what the cameras saw.", no_args_is_help=True)
 
 
@@ -66,5 +69,7 @@ def gallery_info(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    for commands in (engine_build, engine_check, engine_bench):
+        commands.add_to(engine)
     app.add_typer(engine, name="engine", rich_help_panel="Look inside")
     app.add_typer(gallery, name="gallery", rich_help_panel="Look inside")

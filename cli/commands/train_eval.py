@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cli.options import OUTPUT_PANEL, DeviceChoice, EngineOption, JsonOption, command
+from cli.options import (
+    OUTPUT_PANEL,
+    BackendOption,
+    DeviceChoice,
+    EngineChoice,
+    EngineOption,
+    JsonOption,
+    PrecisionOption,
+    command,
+)
 
 EVAL_EPILOG = """[bold]Examples[/bold]
 
@@ -85,6 +94,8 @@ def evaluate(
         ),
     ] = None,
     engine: EngineOption = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -188,7 +199,7 @@ def evaluate(
             sizes=sizes,
             min_score=min_score,
         ),
-        engine=engine,
+        engine=EngineChoice(engine, backend, precision),
         run=run,
         device=device.value,
         plots=plots,

@@ -37,8 +37,13 @@ class Outcome:
         return json.loads(self.out)
 
 
+def _is_ours(name: str) -> bool:
+    """Tell whether a variable is a setting that a test may not inherit."""
+    return name.startswith("SIGHTLINE_") and name != "SIGHTLINE_CACHE"
+
+
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}
+    kept = {name: value for name, value in os.environ.items() if not _is_ours(name)}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
@@ -97,7 +102,7 @@ def inside(
     """Run ``sightline`` to its end in this process, in an empty folder: torch is loaded once."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    for name in [name for name in os.environ if name.startswith("SIGHTLINE_")]:
+    for name in [name for name in os.environ if _is_ours(name)]:
         monkeypatch.delenv(name)
     before, hook = signal.getsignal(signal.SIGTERM), sys.excepthook
 

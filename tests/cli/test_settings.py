@@ -52,7 +52,7 @@ def test_all_faults_are_told_at_once_with_their_place(tmp_path: Path) -> None:
         "SIGHTLINE_ENGINE: is empty",
         f"{path}:2: galery: unknown key, did you mean gallery?",
         f"{path}:3: engine: want a path in quotes (got 5)",
-        f"{path}:5: deep: unknown key (known: engine, gallery)",
+        f"{path}:5: deep: unknown key (known: backend, cache, engine, gallery, precision)",
     }
 
 
@@ -64,3 +64,22 @@ def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
 
 def test_other_variables_are_nobodys_business(tmp_path: Path) -> None:
     assert load_settings({"SIGHT": "1", "PATH": "/bin"}, tmp_path) == Settings()
+
+
+def test_words_are_words_and_paths_are_paths(tmp_path: Path) -> None:
+    write(tmp_path, 'backend = "openvino"\nprecision = "bf16"\ncache = "plans"\n')
+    found = load_settings({"SIGHTLINE_PRECISION": "fp32"}, tmp_path)
+    assert (found.backend, found.precision) == ("openvino", "fp32")
+    assert found.cache == tmp_path / "plans"
+
+
+def test_a_word_that_is_not_known_is_a_fault_with_the_words_that_are(tmp_path: Path) -> None:
+    path = write(tmp_path, 'backend = "abacus"\nprecision = 8\n')
+    with pytest.raises(SettingsError, match="want one of") as caught:
+        load_settings({"SIGHTLINE_PRECISION": "fp8"}, tmp_path)
+    backends = "auto, onnxruntime, openvino, tensorrt, reference"
+    assert set(caught.value.faults) == {
+        f"{path}:1: backend: want one of {backends} (got 'abacus')",
+        f"{path}:2: precision: want one of fp32, bf16, fp16, int8 (got 8)",
+        "SIGHTLINE_PRECISION: want one of fp32, bf16, fp16, int8 (got 'fp8')",
+    }

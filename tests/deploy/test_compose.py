@@ -61,8 +61,13 @@ def test_the_command_is_one_that_the_program_takes(
 def test_the_gallery_lies_in_the_one_place_that_can_be_written(ingest: dict[str, Any]) -> None:
     assert ingest["read_only"] is True
     writable = [mount.split(":")[1] for mount in ingest["volumes"] if not mount.endswith(":ro")]
-    gallery = Path(ingest["environment"]["SIGHTLINE_GALLERY"])
-    assert any(gallery.is_relative_to(place) for place in writable)
+    for name in ("SIGHTLINE_GALLERY", "SIGHTLINE_CACHE"):
+        kept = Path(ingest["environment"][name])
+        assert any(kept.is_relative_to(place) for place in writable)
+
+
+def test_it_is_started_again_after_a_lost_gpu(ingest: dict[str, Any]) -> None:
+    assert ingest["restart"] in {"always", "unless-stopped"}
 
 
 def test_variables_are_ones_that_the_program_reads(

@@ -67,6 +67,7 @@ def test_the_gallery_lies_in_its_state_directory(
     assert ours <= known_variables
     state = Path("/var/lib") / service["StateDirectory"]
     assert Path(variables["SIGHTLINE_GALLERY"]).is_relative_to(state)
+    assert Path(variables["SIGHTLINE_CACHE"]).is_relative_to(state)
     assert service["StateDirectoryMode"] == "0700"
 
 
@@ -76,6 +77,8 @@ def test_it_stops_and_restarts_by_the_exit_codes_of_the_program(service: dict[st
     assert service["SuccessExitStatus"] == str(errors.TERMINATED)
     assert service["RestartPreventExitStatus"] == str(errors.USAGE)
     assert service["Restart"] == "on-failure"
+    never = {*service["RestartPreventExitStatus"].split(), *service["SuccessExitStatus"].split()}
+    assert str(errors.DEVICE_LOST) not in never, "a lost GPU comes back in a new process alone"
     assert int(service["TimeoutStopSec"]) >= 30
 
 

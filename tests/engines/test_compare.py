@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engines.compare import compare
+from engines.compare import AgreementStats, agree, compare
 from engines.overlap import iou_matrix
 from engines.values import Detections
 
@@ -82,3 +82,64 @@ def test_overlap_by_hand() -> None:
     expected = [[1, 1 / 3, 0, 0], [1 / 3, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(iou_matrix(boxes, boxes), expected)
     assert iou_matrix(boxes, boxes[:0]).shape == (4, 0)
+
+
+def test_shares_and_percentiles_by_hand() -> None:
+    far = (200, 0, 210, 20)
+    reference = [persons(A, B), persons(A)]
+    other = [persons(A, (50, 0, 61, 20), turn=0.1), persons(far)]
+    stats = agree(reference, other)
+    assert (stats.frames, stats.persons) == (2, 3)
+    assert stats.matched == pytest.approx(4 / 6)
+    assert stats.box_px_p99 == pytest.approx(np.percentile([0, 1], 99))
+    assert stats.cosine_median == pytest.approx(np.cos(0.1))
+    assert stats.cosine_p01 == pytest.approx(np.cos(0.1))
+    assert stats.score_p99 == 0
+
+
+def test_a_person_too_many_lowers_the_share_as_one_too_few() -> None:
+    more, fewer = agree([persons(A)], [persons(A, B)]), agree([persons(A, B)], [persons(A)])
+    assert more.matched == fewer.matched == pytest.approx(2 / 3)
+    assert (more.persons, fewer.persons) == (1, 2)
+
+
+def test_one_percent_of_bad_pairs_shows_in_the_first_percentile() -> None:
+    gathered = AgreementStats()
+    for frame in range(100):
+        gathered.add([persons(A)], [persons(A, turn=1.0 if frame < 3 else 0.0)])
+    stats = gathered.stats()
+    assert stats.cosine_median == pytest.approx(1)
+    assert stats.cosine_p01 == pytest.approx(np.cos(1.0))
+
+
+def test_batches_add_up_to_the_whole() -> None:
+    reference = [persons(A), persons(A, B, C), persons(), persons(B)]
+    other = [persons(A, turn=0.2), persons(B, A), persons(C), persons((51, 0, 61, 20))]
+    gathered = AgreementStats()
+    for frame in range(4):
+        gathered.add(reference[frame : frame + 1], other[frame : frame + 1])
+    gathered.add([], [])
+    assert gathered.stats() == agree(reference, other)
+
+
+def test_nobody_on_either_side_agrees() -> None:
+    stats = agree([persons()], [persons()])
+    assert (stats.frames, stats.persons, stats.matched) == (1, 0, 1.0)
+    assert (stats.box_px_p99, stats.cosine_p01, stats.cosine_median) == (0, 1, 1)
+    assert agree([persons(A)], [persons()]).matched == 0
+
+
+def test_the_edge_of_a_threshold_is_no_difference() -> None:
+    # B scores 0.5 here; in the other answer it fell below the threshold, yet it is there.
+    here, there = persons(A, B), persons(A, B)
+    there.scores[1] = 0.4
+    assert agree([here], [there], min_score=0.45).matched == 1
+    assert agree([here], [there], min_score=0.45).score_p99 > 0.09
+    assert agree([here], [persons(A)], min_score=0.45).matched == pytest.approx(2 / 3)
+    both_weak = agree([here], [persons(A)], min_score=0.6)
+    assert (both_weak.persons, both_weak.matched) == (1, 1)
+
+
+def test_stats_of_different_numbers_of_frames_are_refused() -> None:
+    with pytest.raises(ValueError, match="answers to 1 and 2 frames"):
+        agree([persons(A)], [persons(A), persons()])

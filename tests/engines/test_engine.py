@@ -8,10 +8,12 @@ from types import ModuleType
 import pytest
 
 from engines import engine as engine_module
+from engines.backends import BACKENDS, gpu_number
 from engines.bundle import open_bundle
-from engines.engine import BACKENDS, open_engine, require
+from engines.engine import open_engine, require
 from engines.errors import BackendUnavailableError
 from engines.onnx_backend import OnnxEngine
+from engines.plans.cache import PlanCache
 
 
 def test_an_unknown_backend_is_told_which_exist(tiny_bundle: Path) -> None:
@@ -19,10 +21,39 @@ def test_an_unknown_backend_is_told_which_exist(tiny_bundle: Path) -> None:
         open_engine(tiny_bundle, backend="abacus")
 
 
-@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
-def test_each_backend_opens(tiny_bundle: Path, backend: str) -> None:
-    with open_engine(tiny_bundle, backend=backend, threads=1) as engine:
-        assert engine.info.backend == "onnxruntime"
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_backend_opens_or_says_what_to_install(
+    tiny_bundle: Path, tmp_path: Path, backend: str
+) -> None:
+    known = BACKENDS[backend]
+    cache = PlanCache(tmp_path / "cache")
+    if not known.installed:
+        with pytest.raises(BackendUnavailableError, match=rf"pip install -e '\.\[{known.extra}\]'"):
+            open_engine(tiny_bundle, backend=backend, cache=cache)
+        return
+    with open_engine(tiny_bundle, backend=backend, threads=1, cache=cache) as engine:
+        assert (engine.info.backend, engine.info.precision) == (backend, "fp32")
+        assert engine.info.reason.startswith(f"{backend} fp32: ")
+
+
+def test_the_commands_offer_the_backends_that_there_are() -> None:
+    from cli.options import BackendChoice, PrecisionChoice
+
+    assert [choice.value for choice in BackendChoice] == ["auto", *BACKENDS]
+    known = {precision for backend in BACKENDS.values() for precision in backend.precisions}
+    assert {choice.value for choice in PrecisionChoice} == known
+
+
+@pytest.mark.parametrize(
+    ("device", "number"), [(None, 0), ("cuda", 0), (1, 1), ("2", 2), ("cuda:3", 3)]
+)
+def test_a_gpu_is_named_by_its_number(device: str | int | None, number: int) -> None:
+    assert gpu_number(device) == number
+
+
+def test_a_device_that_is_no_gpu_is_refused() -> None:
+    with pytest.raises(BackendUnavailableError, match="device 'cpu' is no GPU"):
+        gpu_number("cpu")
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -69,9 +100,23 @@ def run_python(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 
 def test_importing_the_engine_loads_no_runtime() -> None:
-    code = "import sys, engines.engine, engines.compare, engines.lint; print(*sys.modules)"
+    code = (
+        "import sys, engines.engine, engines.opening, engines.compare, engines.lint, "
+        "engines.plans.worker; print(*sys.modules)"
+    )
     loaded = set(run_python(code).stdout.split())
-    assert not loaded & {"onnxruntime", "onnx", "torch", "tensorrt", "pymilvus", "google"}
+    heavy = {"onnxruntime", "onnx", "torch", "openvino", "tensorrt", "pycuda", "pymilvus", "google"}
+    assert not loaded & heavy
+
+
+def test_opening_one_runtime_loads_no_other(tiny_bundle: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from engines.engine import open_engine; "
+        "open_engine(Path(sys.argv[1])).close(); print(*sys.modules)"
+    )
+    loaded = set(run_python(code, str(tiny_bundle)).stdout.split())
+    assert "onnxruntime" in loaded
+    assert not loaded & {"onnx", "torch", "openvino", "tensorrt", "pycuda", "google"}
 
 
 def test_the_runtime_prints_nothing(tiny: ModuleType, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def home(root: Path, tmp_path: Path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     kept = {k: v for k, v in os.environ.items() if k not in {"ORT_DISABLE_TELEMETRY", "HOME"}}
-    kept = {k: v for k, v in kept.items() if not k.startswith("XDG_")}
+    kept = {k: v for k, v in kept.items() if not k.startswith(("XDG_", "SIGHTLINE_"))}
     subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=tmp_path,

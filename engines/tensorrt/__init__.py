@@ -1,0 +1,1 @@
+"""The engine on TensorRT: compiling a graph into a plan, and running plans through pycuda."""
