@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import bench, cameras, deliver, demo, doctor, find, ingest, inspect, train
+from cli.commands import bench, cameras, deliver, demo, doctor, find, ingest, inspect, status, train
 from cli.options import prose
 
 HELP = """Find a person again across cameras.
@@ -66,5 +66,5 @@ def _root(
     """Hold the options that stand before every command; ``main`` has taken ``--debug``."""
 
 
-for _commands in (demo, ingest, deliver, find, cameras, inspect, train, bench, doctor):
+for _commands in (demo, ingest, deliver, status, find, cameras, inspect, train, bench, doctor):
     _commands.add_to(app)

@@ -14,7 +14,9 @@ from cli.delivering import Delivery, Route, delivery_line, left_over, route, sin
 from cli.errors import CliError
 from cli.options import EngineChoice, parse_cameras
 from cli.output import complain, note, plain, show, show_json, stderr, table, warn, watched
+from cli.reloading import reloading
 from cli.stopping import Stop, stopping
+from cli.watching import Watching, listening, publishing, start_logging, urls_of
 from engines.engine import EngineInfo
 from engines.errors import DeviceLostError
 from streamer.address import is_file, local_path
@@ -40,22 +42,39 @@ def run_ingest(
     engine: EngineChoice,
     threads: int | None,
     keep_trying: bool,
+    watching: Watching,
+    watch_site: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Ingest until everything is read or somebody says stop; then report and set the exit code."""
     site = _site(site_file, cameras)
+    start_logging(watching, *urls_of(site), delivery.redis or "", site.delivery.redis or "")
     _refuse_unreadable(site)
     way = route(delivery, site.delivery, gallery)
     with (
+        listening(watching) as server,
         engine.open(threads=threads) as opened,
         sink_of(way, opened.info.model) as sink,
         stopping() as stop,
-        _watching(quiet, lambda: delivery_line(sink.status())) as draw,
+        reloading(site_file, site, stop, watch=watch_site) as reload,
+        publishing(
+            way.spool.parent,
+            watching,
+            server,
+            lambda: opened.info,
+            sink.status,
+            stop.event.is_set,
+        ) as publisher,
+        _watching(quiet or watching.log is not None, lambda: delivery_line(sink.status())) as draw,
     ):
-        watch = Watch(stop, draw, give_up_s=None if keep_trying else GIVE_UP_S)
+        watch = Watch(
+            stop, draw, publisher.see,
+            give_up_s=None if keep_trying else GIVE_UP_S, silent=watching.log is not None,
+        )  # fmt: skip
         with _lost_device_told():
-            report = ingest(site, opened, sink, stop=stop.event, progress=watch.see)
+            report = ingest(site, opened, sink, stop=stop.event, progress=watch.see, reload=reload)
+        publisher.see(report)
         info, delivered = opened.info, sink.status()
     if as_json:
         show_json(_document(way, info, report, delivered))
@@ -83,7 +102,7 @@ def _site(site_file: Path | None, cameras: list[str]) -> Site:
         return load_site(site_file)
     site = site_from_cameras(parse_cameras(cameras))
     files = [camera for camera in site.cameras.values() if is_file(camera.url)]
-    lost = [camera for camera in files if not local_path(camera.url).is_file()]
+    lost = [camera for camera in files if not local_path(camera.url).exists()]
     if lost:
         lines = [f"camera {camera.name}: no such file: {camera.shown_url}" for camera in lost]
         raise StreamError("\n".join(lines))
@@ -117,18 +136,23 @@ class Watch:
         self,
         stop: Stop,
         draw: Callable[[IngestStatus], None],
+        publish: Callable[[IngestStatus], None] = lambda status: None,
         *,
         give_up_s: float | None,
+        silent: bool = False,
     ) -> None:
         self._stop = stop
         self._draw = draw
+        self._publish = publish
+        self._silent = silent
         self._give_up_s = give_up_s
         self._hopeless_since_s: float | None = None
         self._told: dict[str, str] = {}
 
     def see(self, status: IngestStatus) -> None:
         """Take the newest status."""
-        for camera in status.cameras:
+        self._publish(status)
+        for camera in () if self._silent else status.cameras:
             self._tell(camera)
         self._draw(status)
         if self._give_up_s is None or not hopeless(status):

@@ -16,12 +16,13 @@ import typer
 
 from cli import errors
 from cli.app import app
-from cli.output import complain
+from cli.output import complain, divert
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments, debug = _take_debug(sys.argv[1:] if argv is None else argv)
+    divert(None)
     if not debug:
         sys.excepthook = _unexpected
     if threading.current_thread() is threading.main_thread():

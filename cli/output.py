@@ -8,7 +8,7 @@ that work together the first alone speaks; an error of another names it.
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from cli.ranks import first_process, process_number
 if TYPE_CHECKING:
     from gallery.values import Link
 
+_diverted: list[Callable[[str, str], None]] = []
 PIPE_WIDTH = 160
 """Columns of a table that nobody sees in a terminal: wide, so that nothing is cut."""
 
@@ -59,8 +60,16 @@ def show_json(document: object) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def divert(writer: Callable[[str, str], None] | None) -> None:
+    """Give warnings and errors, each with its label, to a log; None: to stderr as usual."""
+    _diverted[:] = [] if writer is None else [writer]
+
+
 def complain(message: str, *, label: str = "error: ") -> None:
     """Write an error to stderr, exactly as it is."""
+    for writer in _diverted:
+        writer(label, message)
+        return
     if label == "error: " and not first_process():
         label = f"error in process {process_number()}: "
     sys.stderr.write(f"{label}{message}\n")

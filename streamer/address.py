@@ -12,6 +12,7 @@ RTSP_ANALYSIS_US = 1_000_000
 """How long FFmpeg may look at an RTSP stream before it opens; its own 5 s delay every return."""
 
 _FINITE_SCHEMES = ("http", "https")
+_RTMP_SCHEMES = ("rtmp", "rtmps", "rtmpt", "rtmpe", "rtmpte", "rtmpts")
 
 
 def scheme_of(url: str) -> str:
@@ -51,11 +52,15 @@ def input_format(url: str) -> str | None:
 
 
 def input_options(url: str, transport: str, read_s: float) -> dict[str, str]:
-    """Return FFmpeg's options; its ``timeout`` is in microseconds, ``stimeout`` is ignored."""
+    """Return FFmpeg's options; its ``timeout`` is in microseconds, ``stimeout`` is ignored.
+
+    For RTMP ``timeout`` means another thing: to listen, and wait so many seconds for a client.
+    """
     options: dict[str, str] = {}
     if scheme_of(url) in ("rtsp", "rtsps"):
         options["rtsp_transport"] = transport
         options["analyzeduration"] = str(RTSP_ANALYSIS_US)
     if not is_file(url) and not is_device(url):
-        options["timeout"] = str(round(read_s * 1_000_000))
+        name = "rw_timeout" if scheme_of(url) in _RTMP_SCHEMES else "timeout"
+        options[name] = str(round(read_s * 1_000_000))
     return options

@@ -15,9 +15,11 @@ from enum import StrEnum
 
 from streamer.address import is_file
 from streamer.backoff import Backoff
-from streamer.batcher import Batcher
+from streamer.batcher import LATE, STALE, Batcher
 from streamer.container import SourceInfo
 from streamer.errors import Cause, SourceUnavailableError
+from streamer.folder_reader import reader_for
+from streamer.overload import Overload
 from streamer.redact import redact
 from streamer.settings import CameraSettings
 from streamer.source import Reader
@@ -27,6 +29,9 @@ PROVEN_S = 10.0
 MIN_STALL_S = 2.0
 STALL_INTERVALS = 10.0
 """A live camera is stalled after this many of its own frame intervals without a frame."""
+
+PACE_S = 0.25
+"""Between two looks at whether a live camera is overloaded."""
 
 BURST_S, MAX_BURST = 3.0, 16
 """How much of a bursty live stream may wait, in seconds and in frames."""
@@ -44,6 +49,8 @@ class State(StrEnum):
     FAILED = "failed"
     ENDED = "ended"
     DISABLED = "disabled"
+    REMOVED = "removed"
+    """Not in the site any more; only the report at the end speaks of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Camera:
         *,
         backoff: Backoff,
         depth: int = 1,
-        reader: ReaderFactory = Reader,
+        reader: ReaderFactory = reader_for,
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -77,7 +84,9 @@ class Camera:
         self.connects = 0
         self.frames = 0
         self.promised_end_ms: int | None = None
-        """When a recording that was cut off should have ended."""
+        """When a recording that was cut off, or left in the middle, should have ended."""
+        self.decoder = ""
+        """What decodes its pictures; "" before it was opened."""
         self._batcher = batcher
         self._depth = depth
         self._stop = stop
@@ -89,6 +98,8 @@ class Camera:
         self._losses: deque[Loss] = deque()
         self._last_frame_s: float | None = None
         self._interval_s = 0.0
+        self._offered = 0
+        self._paced_s = 0.0
         first_depth = 1 if self.live_source else depth
         batcher.add(self.name, lossless=not self.live_source, depth=first_depth)
         self._thread = threading.Thread(
@@ -104,9 +115,21 @@ class Camera:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def alive(self) -> bool:
+        """The thread has not ended yet, or was not started."""
+        return self._thread.is_alive() or self._thread.ident is None
+
+    @property
+    def key_frames_only(self) -> bool:
+        """Overloaded: only key frames are decoded."""
+        reader = self._reader
+        return reader is not None and reader.key_frames_only
+
     def state(self, now_s: float) -> State:
         """Return the state at a monotonic time: only the age of the last frame shows a stall."""
-        if self._state is State.LIVE and self.live_source and self._age_s(now_s) > self.stall_s:
+        age_s = self.age_s(now_s)
+        if self._state is State.LIVE and self.live_source and (age_s or 0.0) > self.stall_s:
             return State.STALLED
         return self._state
 
@@ -118,10 +141,13 @@ class Camera:
     @property
     def stall_s(self) -> float:
         """How old the last frame may be before the camera counts as stalled."""
-        return max(MIN_STALL_S, STALL_INTERVALS * self._interval_s)
+        reader = self._reader
+        key_s = reader.key_interval_s if reader is not None and reader.key_frames_only else None
+        return max(MIN_STALL_S, STALL_INTERVALS * self._interval_s, 3 * (key_s or 0.0))
 
-    def _age_s(self, now_s: float) -> float:
-        return 0.0 if self._last_frame_s is None else now_s - self._last_frame_s
+    def age_s(self, now_s: float) -> float | None:
+        """Return how long ago the last frame came, at a monotonic time; None before the first."""
+        return None if self._last_frame_s is None else now_s - self._last_frame_s
 
     @property
     def clock_offset_s(self) -> float | None:
@@ -169,8 +195,10 @@ class Camera:
         """
         self._state = State.CONNECTING
         reader = self._reader = self._open_reader(self.settings)
+        reader.stop = self._stop
         try:
             info = reader.open()
+            self.decoder = reader.decoder
             self.live_source = info.live
             if info.live:
                 self._batcher.keep(self.name, lossless=False, depth=self._live_depth(info))
@@ -180,7 +208,9 @@ class Camera:
         finally:
             self._reader, self._lost = None, self._lost + reader.lost
             reader.close()
-        if not self._stop.is_set():
+        if self._stop.is_set():
+            self.promised_end_ms = reader.planned_end_ms
+        else:
             self._state = State.ENDED
             self.error = redact(reader.fault, self.settings.url)
             self.promised_end_ms = reader.promised_end_ms
@@ -192,10 +222,27 @@ class Camera:
         return min(MAX_BURST, math.ceil(BURST_S * self.settings.detect_fps))
 
     def _pump(self, reader: Reader) -> None:
+        overload = Overload()
         for frame in reader.frames():
-            self._note_frame(time.monotonic())
+            now_s = time.monotonic()
+            self._note_frame(now_s)
             if self._stop.is_set() or (frame is not None and not self._batcher.put(frame)):
                 return
+            self._offered += frame is not None
+            if self.live_source and now_s - self._paced_s >= PACE_S:
+                self._paced_s = now_s
+                self._thin(reader, overload, now_s)
+
+    def _thin(self, reader: Reader, overload: Overload, now_s: float) -> None:
+        """Let the reader decode key frames alone, or all, as the load asks."""
+        dropped = self._batcher.dropped(self.name)
+        reader.key_frames_only = overload.note(
+            now_s,
+            behind_s=reader.clock.behind_s,
+            offered=self._offered,
+            dropped=dropped.get(LATE, 0) + dropped.get(STALE, 0),
+            key_interval_s=reader.key_interval_s,
+        )
 
     def _note_frame(self, now_s: float) -> None:
         """Count a decoded picture and learn how often they come."""

@@ -114,6 +114,8 @@ class LiveClock:
         self._last_ms: int | None = None
         self.offset_s: float | None = None
         """Camera clock minus ours (with the network's delay), or None while it sends none."""
+        self.behind_s = 0.0
+        """How much later than in the best case the last picture came: we or the way are slow."""
 
     @property
     def jumps(self) -> int:
@@ -130,6 +132,7 @@ class LiveClock:
         Only a step back of more than 2 s passes: that is a clock that was set.
         """
         captured_ms, source = self._arrivals.captured_ms(pts_s, arrived_ms), ARRIVAL
+        self.behind_s = (arrived_ms - captured_ms) / 1000.0
         if self._camera_minus_pts_ms is not None:
             camera_ms = pts_s * 1000.0 + self._camera_minus_pts_ms
             self.offset_s = (camera_ms - arrived_ms) / 1000.0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import av
 from av.codec.context import ThreadType
+from av.codec.hwaccel import HWAccel
 from av.container.input import InputContainer
 from av.video.stream import VideoStream
 
@@ -42,10 +43,14 @@ class SourceInfo:
 
 
 def open_container(
-    url: str, transport: str, timeouts_s: tuple[float, float]
+    url: str,
+    transport: str,
+    timeouts_s: tuple[float, float],
+    device: HWAccel | None = None,
 ) -> tuple[InputContainer, VideoStream]:
     """Return an open source and its video stream, decoded by the calling thread alone.
 
+    With a ``device`` that decodes where it can; FFmpeg goes back to software where it cannot.
     Both of FFmpeg's and PyAV's timeouts are set: each misses hangs that the other sees.
 
     Raises:
@@ -58,6 +63,7 @@ def open_container(
             format=input_format(url),
             timeout=timeouts_s,
             options=input_options(url, transport, timeouts_s[1]),
+            hwaccel=device,
         )
         stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:

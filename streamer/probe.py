@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from streamer.address import OPEN_TIMEOUT_S
 from streamer.container import SourceInfo
+from streamer.folder_reader import reader_for
 from streamer.redact import redact
 from streamer.settings import MAX_DETECT_FPS, CameraSettings
 from streamer.source import Picture, Reader
@@ -63,7 +64,7 @@ def probe(url: str, *, seconds: float = 2.0, timeout_s: float = OPEN_TIMEOUT_S) 
     """
     settings = CameraSettings(name="probe", url=url, detect_fps=MAX_DETECT_FPS)
     began_s = time.monotonic()
-    with Reader(settings, open_s=timeout_s, read_s=timeout_s) as reader:
+    with reader_for(settings, open_s=timeout_s, read_s=timeout_s) as reader:
         assert reader.info is not None
         open_s = time.monotonic() - began_s
         seen = _watch(reader, seconds, time.monotonic() + seconds + timeout_s)

@@ -78,6 +78,11 @@ Region = Annotated[tuple[tuple[Unit, Unit], ...], Field(min_length=3), AfterVali
 Fps = Annotated[float, Field(gt=0.0, le=MAX_DETECT_FPS)]
 Days = Annotated[float, Field(gt=0.0)]
 Transport = Literal["tcp", "udp"]
+HwAccel = Literal["auto", "cuda", "qsv", "none"]
+Choice = Literal["main", "sub"]
+
+ADJUSTABLE = frozenset({"zones", "tags", "retain_days"})
+"""Settings that the stream itself knows nothing of: they change without connecting again."""
 
 
 class DetectSection(_Strict):
@@ -97,6 +102,8 @@ class DefaultsSection(_Strict):
 
     enabled: bool | None = Field(default=None, description="false: not opened, coverage says so")
     transport: Transport | None = Field(default=None, description="RTSP over tcp or udp")
+    hwaccel: HwAccel | None = Field(default=None, description="decode by cuda, qsv, auto or none")
+    stream: Choice | None = Field(default=None, description="main: url, sub: substream")
     detect: DetectSection | None = None
     retain: RetainSection | None = None
     tags: tuple[str, ...] | None = Field(default=None, description="words to group cameras by")
@@ -105,7 +112,12 @@ class DefaultsSection(_Strict):
 class CameraSection(DefaultsSection):
     """One entry of ``cameras:``."""
 
-    url: Address = Field(description="file, rtsp://, http(s)://, /dev/video0", repr=False)
+    url: Address = Field(description="file, folder, rtsp://, http(s)://, /dev/video0", repr=False)
+    substream: Address | None = Field(
+        default=None, description="a smaller stream of the same camera", repr=False
+    )
+    fps: Fps | None = Field(default=None, description="pictures a second of a folder of pictures")
+    follow: bool = Field(default=False, description="a folder: go on with pictures that appear")
     start: UtcTime | None = Field(default=None, description="when a recording began")
     zones: tuple[Region, ...] = Field(default=(), description="only persons who stand inside")
     masks: tuple[Region, ...] = Field(default=(), description="painted grey before all else")
@@ -138,6 +150,9 @@ class SiteFile(_Strict):
     """The whole of site.yaml."""
 
     name: str | None = Field(default=None, min_length=1, max_length=200)
+    secrets: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="file of NAME=value lines for ${NAME}, readable by us alone"
+    )
     defaults: DefaultsSection = DefaultsSection()
     cameras: dict[CameraName, CameraSection] = Field(min_length=1)
     links: tuple[LinkSection, ...] = ()
@@ -157,6 +172,14 @@ class CameraSettings(_Strict):
     retain_days: Days | None = None
     tags: tuple[str, ...] = ()
     transport: Transport = "tcp"
+    hwaccel: HwAccel = "none"
+    fps: Fps | None = None
+    follow: bool = False
+
+    def same_stream(self, other: "CameraSettings") -> bool:
+        """Tell whether a camera with the other settings need not be connected again."""
+        keys = type(self).model_fields.keys() - ADJUSTABLE
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
 
     @property
     def shown_url(self) -> str:
@@ -171,6 +194,8 @@ def camera_settings(
     own = {
         "enabled": _first(section.enabled, defaults.enabled),
         "transport": _first(section.transport, defaults.transport),
+        "hwaccel": _first(section.hwaccel, defaults.hwaccel),
+        "fps": section.fps,
         "tags": _first(section.tags, defaults.tags),
         "detect_fps": _first(
             section.detect and section.detect.fps, defaults.detect and defaults.detect.fps
@@ -182,8 +207,14 @@ def camera_settings(
     return CameraSettings.model_validate(
         {key: value for key, value in own.items() if value is not None}
         | {"name": name, "url": url, "start": section.start}
-        | {"zones": section.zones, "masks": section.masks}
+        | {"zones": section.zones, "masks": section.masks, "follow": section.follow}
     )
+
+
+def chosen_url(section: CameraSection, defaults: DefaultsSection) -> str:
+    """Return the address that is read: the substream where there is one, unless told otherwise."""
+    choice = _first(section.stream, defaults.stream, "sub")
+    return section.substream if section.substream and choice == "sub" else section.url
 
 
 def link_of(section: LinkSection) -> Link:

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from gallery.values import Link
 from streamer.address import is_file, local_path
 from streamer.errors import SiteError
+from streamer.folder import pictures_in
 from streamer.redact import redact
+from streamer.secretsfile import SecretsError, read_secrets, secrets_of
 from streamer.settings import (
     CameraSection,
     CameraSettings,
@@ -27,6 +29,7 @@ from streamer.settings import (
     RetainSection,
     SiteFile,
     camera_settings,
+    chosen_url,
     link_of,
 )
 from streamer.yamlmap import Document, KeyPath, read_document
@@ -65,6 +68,8 @@ class Site:
     cameras: Mapping[str, CameraSettings]
     links: tuple[Link, ...] = field(default=())
     delivery: DeliverySection = field(default=DeliverySection())
+    read_from: tuple[Path, ...] = field(default=())
+    """Files beside site.yaml that its values were taken from."""
 
 
 def load_site(path: Path, env: Mapping[str, str] = os.environ) -> Site:
@@ -78,15 +83,31 @@ def load_site(path: Path, env: Mapping[str, str] = os.environ) -> Site:
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or "").lower() if isinstance(error, OSError) else "not UTF-8 text"
         raise SiteError(path.name, [f"{path}: cannot be read: {reason}"]) from error
-    document = read_document(text, env)
     base = path.parent.resolve()
+    secrets = secrets_of(text, base)
+    document, fault = _with_secrets(text, env, secrets)
+    if fault:
+        document.add(("secrets",), fault)
     parsed = _parse(document)
     if document.data is not None:
         _check_files(document, base)
         _check_links(document)
     if document.faults or parsed is None:
         raise SiteError(path.name, [fault.text(path.name) for fault in document.in_order()])
-    return _site(parsed, base)
+    return _site(parsed, base, () if secrets is None else (secrets,))
+
+
+def _with_secrets(text: str, env: Mapping[str, str], secrets: Path | None) -> tuple[Document, str]:
+    """Return the document, and what is wrong with the secrets file; "" = nothing.
+
+    The environment goes before the file.
+    """
+    if secrets is None:
+        return read_document(text, env), ""
+    try:
+        return read_document(text, {**read_secrets(secrets), **env}), ""
+    except SecretsError as error:
+        return read_document(text, env), str(error)
 
 
 def site_from_cameras(cameras: Mapping[str, str]) -> Site:
@@ -103,12 +124,13 @@ def site_from_cameras(cameras: Mapping[str, str]) -> Site:
     if document.faults or parsed is None:
         texts = [fault.text(source).partition(": ")[2] for fault in document.faults]
         raise SiteError(source, texts)
-    return _site(parsed, Path.cwd())
+    return _site(parsed, Path.cwd(), ())
 
 
-def _site(parsed: SiteFile, base: Path) -> Site:
+def _site(parsed: SiteFile, base: Path, read_from: tuple[Path, ...]) -> Site:
+    urls = {n: chosen_url(section, parsed.defaults) for n, section in parsed.cameras.items()}
     cameras = {
-        name: camera_settings(name, _resolved(section.url, base), section, parsed.defaults)
+        name: camera_settings(name, _resolved(urls[name], base), section, parsed.defaults)
         for name, section in parsed.cameras.items()
     }
     links = tuple(link_of(section) for section in parsed.links)
@@ -116,7 +138,7 @@ def _site(parsed: SiteFile, base: Path) -> Site:
     if delivery.spool is not None:
         delivery = delivery.model_copy(update={"spool": str(base / delivery.spool)})
     name = parsed.name or base.name or "site"
-    return Site(name, base, cameras, links, delivery)
+    return Site(name, base, cameras, links, delivery, read_from)
 
 
 def _resolved(url: str, base: Path) -> str:
@@ -178,14 +200,32 @@ def _cameras(document: Document) -> dict[str, Any]:
 
 def _check_files(document: Document, base: Path) -> None:
     for name, section in _cameras(document).items():
-        url = section.get("url") if isinstance(section, dict) else None
-        if not isinstance(url, str) or not url.strip() or not is_file(url):
-            continue
-        path = base / local_path(url)
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else "no such file"
-            shown = redact(document.written.get(("cameras", name, "url"), url))
-            document.add(("cameras", name, "url"), f"{problem} (got '{shown}')")
+        for key in ("url", "substream"):
+            url = section.get(key) if isinstance(section, dict) else None
+            if isinstance(url, str) and url.strip() and is_file(url):
+                _check_file(document, ("cameras", name, key), base / local_path(url), section)
+        if isinstance(section, dict):
+            _check_folder_keys(document, name, section, base)
+
+
+def _check_file(document: Document, key: KeyPath, path: Path, section: dict[str, Any]) -> None:
+    if path.is_dir():
+        empty = section.get("follow") is not True and not pictures_in(path)
+        problem = "no picture (.jpg, .jpeg, .png) in this folder" if empty else ""
+    else:
+        problem = "" if path.is_file() else "no such file"
+    if problem:
+        document.add(key, f"{problem} (got '{redact(document.written.get(key, str(path)))}')")
+
+
+def _check_folder_keys(document: Document, name: str, section: dict[str, Any], base: Path) -> None:
+    """Refuse keys that only a folder of pictures understands where there is none."""
+    url = section.get("url")
+    if not isinstance(url, str) or (is_file(url) and (base / local_path(url)).is_dir()):
+        return
+    for key in ("fps", "follow"):
+        if key in section:
+            document.add(("cameras", name, key), "only a folder of pictures has this key")
 
 
 def _check_links(document: Document) -> None:

@@ -7,6 +7,7 @@ A reader belongs to one thread: never close it from another.
 """
 
 import struct
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -27,12 +28,14 @@ from streamer.address import OPEN_TIMEOUT_S, read_timeout_s
 from streamer.clock import FILE, LiveClock, RateGate, Settling
 from streamer.container import SourceInfo, describe, open_container, recording_start_ms
 from streamer.errors import Cause, SourceUnavailableError
+from streamer.hardware import accelerator, decoder_of
 from streamer.libav import reading, reason_of
 from streamer.regions import PrivacyMask
 from streamer.settings import CameraSettings
 
 UNDECODABLE, DAMAGED, UNTIMED = "undecodable", "damaged", "untimed"
-"""Causes for which the reader itself loses a frame."""
+SKIPPED = "skipped"
+"""Causes for which the reader itself loses a frame; skipped: only key frames were decoded."""
 
 _MAX_READ_ERRORS = 20
 _UNTIMED_FORMATS = frozenset({"mpjpeg", "mjpeg"})
@@ -75,6 +78,7 @@ class Reader:
         self._container: InputContainer | None = None
         self._stream: VideoStream | None = None
         self._gate = RateGate(settings.detect_fps)
+        self._skip_gate = RateGate(settings.detect_fps)
         self._mask = PrivacyMask(settings.masks)
         self._reformatter = VideoReformatter()
         self._start_ms = 0
@@ -82,10 +86,19 @@ class Reader:
         self._end_s = 0.0
         self._packets_seen = 0
         self.info: SourceInfo | None = None
+        self.decoder = ""
+        """What decodes: software, or a kind of device; and why not another."""
+        self.stop: threading.Event | None = None
+        """Set by somebody else when a reader that only waits shall end."""
+        self.key_frames_only = False
+        """Decode nothing else; when it is taken back, all pictures come from the next key on."""
+        self.key_interval_s: float | None = None
+        self._last_key_s: float | None = None
+        self._thinned = False
         self.clock = LiveClock()
         self.decoded = 0
         self.bytes_read = 0
-        self.lost: Counter[str] = Counter({UNDECODABLE: 0, DAMAGED: 0, UNTIMED: 0})
+        self.lost: Counter[str] = Counter({UNDECODABLE: 0, DAMAGED: 0, UNTIMED: 0, SKIPPED: 0})
         self.fault = ""
         """What is wrong with a recording that could be read in part; "" = nothing."""
 
@@ -103,8 +116,10 @@ class Reader:
             SourceUnavailableError: it is not there, refuses, or holds no video.
         """
         settings = self._settings
-        container, stream = open_container(self.url, settings.transport, self._timeouts_s)
+        device, note = accelerator(settings.hwaccel)
+        container, stream = open_container(self.url, settings.transport, self._timeouts_s, device)
         self._container, self._stream = container, stream
+        self.decoder = decoder_of(stream, device, note)
         self.info = describe(self.url, container, stream)
         now_ms = round(time.time() * 1000)
         self._start_ms = recording_start_ms(self.url, container, settings.start, now_ms)
@@ -120,7 +135,12 @@ class Reader:
     @property
     def promised_end_ms(self) -> int | None:
         """When a recording that has a fault should have ended, UTC ms."""
-        if not self.fault or self.info is None or not self.info.duration_s:
+        return self.planned_end_ms if self.fault else None
+
+    @property
+    def planned_end_ms(self) -> int | None:
+        """When a recording ends, UTC ms; None where it does not say how long it is."""
+        if self.info is None or not self.info.duration_s:
             return None
         return self._start_ms + round(self.info.duration_s * 1000)
 
@@ -140,6 +160,8 @@ class Reader:
         for packet, arrived_s in self._live_packets() if self.info.live else self._file_packets():
             arrived_ms = (time.time() - time.monotonic() + arrived_s) * 1000.0
             self.bytes_read += packet.size
+            if self._skips(packet):
+                continue
             for image in self._decode(packet):
                 self.decoded += 1
                 picture = self._picture(image, arrived_ms, arrived_s)
@@ -189,9 +211,31 @@ class Reader:
         """The stream's time stamps mean nothing."""
         return self.info is not None and self.info.live and self.info.format in _UNTIMED_FORMATS
 
+    def _skips(self, packet: "Packet[VideoStream]") -> bool:
+        """Tell whether a packet is left out because only key frames are wanted.
+
+        All pictures between two key frames need each other, so it ends at a key frame.
+        """
+        if not packet.size:
+            return False
+        key, pts_s = packet.is_keyframe, _seconds(packet)
+        if key:
+            gap_s = None if self._last_key_s is None else pts_s - self._last_key_s
+            self.key_interval_s = gap_s if gap_s and gap_s > 0 else self.key_interval_s
+            self._last_key_s = pts_s
+        self._thinned = self.key_frames_only or (self._thinned and not key)
+        if self._thinned and self._skip_gate.passes(pts_s) and not key:
+            self.lost[SKIPPED] += 1
+        return self._thinned and not key
+
     def _decode(self, packet: "Packet[VideoStream]") -> list[VideoFrame]:
         try:
-            return packet.decode()
+            images = packet.decode()
+            if self._thinned and packet.size and not images and self._stream is not None:
+                # The decoder waits for pictures to put in order before it: none will come.
+                images = self._stream.codec_context.decode(None)
+                self._stream.codec_context.flush_buffers()
+            return images
         except av.FFmpegError:
             self.lost[UNDECODABLE] += bool(packet.size)
             return []

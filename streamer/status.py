@@ -33,6 +33,14 @@ class CameraReport:
     """Persons left out because they stood outside every zone."""
     crowded: int = 0
     """Frames with as many persons as the engine can return: some may be missing."""
+    age_s: float | None = None
+    """How long ago the last frame came; None before the first."""
+    stall_s: float | None = None
+    """How old a live camera's last frame may be before it counts as stalled."""
+    decoder: str = ""
+    """What decodes: software or a kind of device, and why not another; "" = not opened yet."""
+    key_frames_only: bool = False
+    """Overloaded: only key frames are decoded."""
 
     @property
     def failed(self) -> bool:
@@ -48,6 +56,10 @@ class IngestStatus:
 
     cameras: tuple[CameraReport, ...]
     seconds: float
+    batches: int = 0
+    """Calls of the engine."""
+    batch: int = 0
+    """Frames that a batch may hold."""
 
     @property
     def searched(self) -> int:

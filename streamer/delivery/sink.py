@@ -19,6 +19,8 @@ from streamer.errors import DeliveryError, SpoolFullError
 
 logger = logging.getLogger(__name__)
 
+HOLD_S = 2.0
+"""Coverage that the pump has not stored for so long is stored without it."""
 DRAIN_S = 2.0
 """How long ``flush`` waits for another side that takes nothing."""
 
@@ -32,7 +34,8 @@ class SpoolingSink:
     """A SightingSink that keeps everything on disk until the other side has it.
 
     Coverage spans are collected and reach the spool with the next sightings, or within a quarter
-    of a second: always after the sightings they speak of. One that grew replaces the former.
+    of a second; while the pump waits for the other side, within two seconds or so. That is always
+    after the sightings they speak of. One that grew replaces the former.
     """
 
     def __init__(
@@ -43,11 +46,14 @@ class SpoolingSink:
         model: str,
         drain_s: float = DRAIN_S,
         now_ms: Callable[[], int] = wall_ms,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._model = model
         self._drain_s = drain_s
         self._now_ms = now_ms
+        self._clock = clock
+        self._held_since_s = 0.0
         self._lock = threading.Lock()
         self._crops: dict[str, bytes] = {}
         self._spans: dict[tuple[str, int, CameraState], CoverageSpan] = {}
@@ -77,9 +83,18 @@ class SpoolingSink:
         self._pump.wake()
 
     def record(self, span: CoverageSpan) -> None:
-        """Keep what a camera did, after all sightings that were written before."""
+        """Keep what a camera did, after all sightings that were written before.
+
+        Raises:
+            DeliveryError: it had waited for long, and the spool failed.
+        """
+        now_s = self._clock()
         with self._lock:
+            self._held_since_s = self._held_since_s if self._spans else now_s
             self._spans[span.camera, span.start_ms, span.state] = span
+            late = now_s - self._held_since_s >= HOLD_S
+        if late:
+            self._store_spans()
 
     def set_links(self, links: Sequence[Link]) -> None:
         """Keep the links between cameras.

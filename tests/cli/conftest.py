@@ -162,6 +162,13 @@ def tiny() -> ModuleType:
     return _support("tiny_engine")
 
 
+@pytest.fixture
+def live_camera() -> Iterator[Any]:
+    """Give a camera on loopback that sends pictures until it is told to fall silent."""
+    with _support("mjpeg_camera").MjpegCamera() as camera:
+        yield camera
+
+
 @pytest.fixture(scope="session")
 def bundle(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an engine to which every bright block of 8 x 8 pixels is a person of its colour."""

@@ -38,8 +38,8 @@ def test_the_table_holds_the_commands_of_the_manual() -> None:
         "bench scoring", "bench tracks", "bench train", "cameras check", "cameras probe", "deliver",
         "demo", "doctor", "engine bench", "engine build", "engine forget", "engine info",
         "engine lint", "engine plans", "engine verify", "gallery info", "ingest", "redis",
-        "search", "track", "train check", "train eval", "train export", "train fit", "train init",
-        "train synth", "train table",
+        "search", "status", "track", "train check", "train eval", "train export", "train fit",
+        "train init", "train synth", "train table",
     ])  # fmt: skip
 
 

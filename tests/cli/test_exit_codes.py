@@ -20,9 +20,14 @@ DELIVERY = (
     "DeliveryError", "EntryError", "SpoolError", "SpoolFullError", "AwayError", "LostError",
     "ServerError",
 )  # fmt: skip
-OF_THEIR_OWN = {"SiteError": 2, "DeviceLostError": 75, "DeliverySettingsError": 2} | dict.fromkeys(
-    DELIVERY, 5
-)
+OF_THEIR_OWN = {
+    "SiteError": 2,
+    "DeviceLostError": 75,
+    "DeliverySettingsError": 2,
+    "ListenError": 2,
+    "StatusFileError": 5,
+    **dict.fromkeys(DELIVERY, 5),
+}
 
 
 def every_error(base: type[Exception]) -> list[type[Exception]]:

@@ -1,5 +1,6 @@
 """``sightline ingest`` from outside: results, bad cameras, signals, and doing it again."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -8,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engines.pictures import encode_jpeg
 from gallery.gallery import Gallery
 
 Run = Callable[..., Any]
@@ -289,3 +292,68 @@ def test_a_gallery_in_use_is_5(sightline: Run, bundle: Path, clip: Path, tmp_pat
         outcome = sightline(*command)
     assert (outcome.code, outcome.out) == (5, "")
     assert "another process" in outcome.err
+
+
+def test_sighup_takes_a_changed_site(
+    start: Run, bundle: Path, clip: Path, long_clip: Path, tmp_path: Path
+) -> None:
+    """The first camera ends soon; the second was not in the file at the start."""
+    site = tmp_path / "site.yaml"
+    site.write_text(f"cameras:\n  door: {{url: {long_clip}}}\n")
+    with start("ingest", "site.yaml", "--gallery", "g", "--engine", bundle, "--json") as process:
+        wait_for_crops(tmp_path / "g", process, 10)
+        site.write_text("cameras:\n  door: {url: none.mp4}\n")
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1.5)
+        site.write_text(f"cameras:\n  door: {{url: {long_clip}}}\n  hall: {{url: {clip}}}\n")
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "site.yaml:2: cameras.door.url: no such file (got 'none.mp4')" in err
+    assert "the cameras go on as before" in err
+    assert "site.yaml was read again: added: hall" in err
+    cameras = {camera["camera"]: camera for camera in json.loads(out)["cameras"]}
+    assert cameras["hall"]["searched"] == 40
+    assert cameras["door"]["state"] == cameras["hall"]["state"] == "ended"
+
+
+def test_watch_takes_a_saved_file_and_goes_on_until_told(
+    start: Run, bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(f"cameras:\n  door: {{url: {clip}}}\n")
+    command = ("ingest", "site.yaml", "--watch", "--gallery", "g", "--engine", bundle, "--json")
+    with start(*command) as process:
+        wait_for_crops(tmp_path / "g", process, 1)
+        site.write_text(f"cameras:\n  hall: {{url: {clip}}}\n")
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("g/crops/hall/**/*.jpg")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "added: hall; removed: door" in err
+    states = {camera["camera"]: camera["state"] for camera in json.loads(out)["cameras"]}
+    assert states["door"] == "removed"
+
+
+def test_watch_without_a_file_is_2(sightline: Run, bundle: Path, clip: Path) -> None:
+    outcome = sightline("ingest", "--camera", f"door={clip}", "--watch", "--engine", bundle)
+    assert outcome.code == 2
+    assert "--watch needs a SITE.yaml" in outcome.err
+
+
+def test_a_folder_of_pictures(sightline: Run, bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        picture = np.full((240, 320, 3), 40 * i, np.uint8)
+        (folder / f"{i}.jpg").write_bytes(encode_jpeg(picture))
+    outcome = sightline(
+        "ingest", "--camera", f"door={folder}", "--gallery", "g", "--engine", bundle, "--json"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    (camera,) = outcome.document["cameras"]
+    assert (camera["state"], camera["searched"]) == ("ended", 3)

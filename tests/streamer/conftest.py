@@ -34,6 +34,18 @@ def kit() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def paced() -> ModuleType:
+    """Give the module with PacedReader."""
+    return _load("paced")
+
+
+@pytest.fixture(scope="session")
+def rtmp() -> ModuleType:
+    """Give the module with rtmp_camera."""
+    return _load("rtmp_camera")
+
+
+@pytest.fixture(scope="session")
 def walkers() -> ModuleType:
     """Give the module that simulates people who walk, and scores tracklets."""
     return _load("walkers")

@@ -47,5 +47,7 @@ def test_both_of_ffmpegs_settings_for_rtsp_are_right() -> None:
     assert input_options("rtsp://h/s", "udp", 5.0)["rtsp_transport"] == "udp"
     assert input_options("a.mp4", "tcp", 5.0) == {}
     assert input_options("/dev/video0", "tcp", 5.0) == {}
+    rtmp = input_options("rtmp://h/live/s", "tcp", 5.0)
+    assert rtmp == {"rw_timeout": "5000000"}, "timeout would make it listen"
     assert "rtsp_transport" not in input_options("http://h/a.m3u8", "tcp", 30.0)
     assert read_timeout_s("http://h/a.m3u8") > read_timeout_s("rtsp://h/s")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines.values import Frame
-from streamer.batcher import LATE, STOPPED, Batcher
+from streamer.batcher import LATE, STALE, STOPPED, Batcher
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -169,3 +169,127 @@ def test_a_source_may_prove_to_be_a_recording() -> None:
 def test_settings_that_make_no_sense(batch: int, window_s: float) -> None:
     with pytest.raises(ValueError, match="batcher needs"):
         Batcher(batch, window_s)
+
+
+def test_a_staleness_budget_must_be_above_0() -> None:
+    with pytest.raises(ValueError, match="staleness budget above 0"):
+        Batcher(stale_s=0)
+
+
+def test_the_window_is_no_longer_than_the_fastest_live_camera_needs() -> None:
+    batcher = Batcher(batch=4, window_s=0.1)
+    for name in ("fast", "slow"):
+        batcher.add(name, lossless=False)
+    for i in range(30):
+        batcher.put(frame("fast", i, 10 + i * 0.02))
+    batcher.poll(10.59)
+    batcher.put(frame("fast", 30, 10.60))
+    assert batcher.poll(10.61) == []
+    assert taken(batcher.poll(10.621)) == [("fast", 30)]
+    batcher.retire("fast")
+    batcher.put(frame("slow", 0, 20.0))
+    assert taken(batcher.poll(20.0)) == [("slow", 0)], "nobody else can add"
+
+
+def test_a_live_frame_that_is_too_old_at_its_turn_is_dropped_and_counted() -> None:
+    batcher = Batcher(batch=8, window_s=0, stale_s=0.5)
+    batcher.add("burst", lossless=False)
+    batcher.keep("burst", lossless=False, depth=4)
+    batcher.add("file", lossless=True, depth=4)
+    for i in range(4):
+        batcher.put(frame("burst", i, 10 + 0.2 * i))
+        batcher.put(frame("file", i, 10 + 0.2 * i))
+    assert taken(batcher.poll(10.8)) == [
+        ("burst", 2), ("file", 0), ("burst", 3), ("file", 1), ("file", 2), ("file", 3)
+    ]  # fmt: skip
+    assert batcher.dropped("burst") == {STALE: 2}
+    assert batcher.dropped("file") == {}
+
+
+def test_only_stale_frames_wake_nobody() -> None:
+    batcher = Batcher(batch=2, window_s=0.1, stale_s=0.5)
+    batcher.add("a", lossless=False)
+    batcher.add("b", lossless=False)
+    batcher.put(frame("a", 0, 10.0))
+    assert batcher.poll(11.0) == []
+    batcher.put(frame("b", 0, 11.0))
+    assert batcher.poll(11.05) == [], "the window begins anew"
+    assert taken(batcher.poll(11.11)) == [("b", 0)]
+
+
+def test_an_engine_that_needs_longer_than_the_budget_still_gets_frames() -> None:
+    """Two cameras take turns; each batch lasts 2 s, so a frame waits up to 4 s for its turn."""
+    batcher = Batcher(batch=1, window_s=0, stale_s=0.5)
+    for name in "ab":
+        batcher.add(name, lossless=False)
+    now_s, served = 0.0, []
+    for i in range(20):
+        for name in "ab":
+            batcher.put(frame(name, i, now_s))
+        served += taken(batcher.poll(now_s))
+        now_s += 2.0
+    assert len(served) == 20
+    slow = {name for name, _ in served[10:]}
+    assert slow == {"a", "b"}
+
+
+def test_a_camera_of_60_fps_never_starves_one_of_1_fps() -> None:
+    """The engine takes one frame in 0.2 s: 5 a second for 61."""
+    batcher = Batcher(batch=1, window_s=0)
+    for name in ("fast", "slow"):
+        batcher.add(name, lossless=False)
+    served: dict[str, list[float]] = {"fast": [], "slow": []}
+    waited_s: list[float] = []
+    for tick in range(60 * 20):
+        now_s = tick / 60
+        batcher.put(frame("fast", tick, now_s))
+        if tick % 60 == 7:
+            batcher.put(frame("slow", tick, now_s))
+        if tick % 12 == 0:
+            for one in batcher.poll(now_s):
+                served[one.camera].append(one.index / 60)
+                waited_s += [now_s - one.arrived_s] if one.camera == "slow" else []
+    assert len(served["slow"]) == 20
+    assert max(waited_s) <= 0.2
+    assert batcher.dropped("slow") == {}
+    assert len(served["fast"]) >= 79
+    lost = batcher.dropped("fast")[LATE]
+    assert lost + len(served["fast"]) + batcher.waiting("fast") == 60 * 20
+
+
+def test_cameras_come_and_go_while_others_go_on() -> None:
+    batcher = Batcher(batch=4, window_s=0.1)
+    batcher.add("a", lossless=False)
+    batcher.put(frame("a", 0, 10.0))
+    assert taken(batcher.poll(10.0)) == [("a", 0)]
+    batcher.add("b", lossless=False)
+    with pytest.raises(ValueError, match="b is in the batcher already"):
+        batcher.add("b", lossless=False)
+    batcher.put(frame("a", 1, 10.2))
+    batcher.put(frame("b", 0, 10.2))
+    batcher.retire("b")
+    assert not batcher.put(frame("b", 1, 10.2))
+    assert taken(batcher.poll(10.2)) == [("a", 1), ("b", 0)], "what waits is still handed out"
+    batcher.end("b")
+    batcher.remove("b")
+    batcher.put(frame("a", 2, 10.4))
+    assert taken(batcher.poll(10.4)) == [("a", 2)]
+    batcher.add("b", lossless=False)
+    assert batcher.waiting("b") == 0
+
+
+def test_retiring_frees_a_blocked_recording() -> None:
+    batcher = Batcher()
+    batcher.add("a", lossless=True, depth=1)
+    answers: list[bool] = []
+    sent = threading.Thread(
+        target=lambda: answers.extend(batcher.put(frame("a", i)) for i in range(2))
+    )
+    sent.start()
+    while batcher.waiting("a") < 1:
+        time.sleep(0.001)
+    batcher.retire("a")
+    sent.join(5)
+    assert not sent.is_alive()
+    assert answers == [True, False]
+    assert len(batcher.get(1.0)) == 1

@@ -84,6 +84,28 @@ def test_secrets_are_in_no_representation(load) -> None:
     assert site.cameras["a"].shown_url == "rtsp://***@h/s"
 
 
+def test_where_sightings_go(load, tmp_path: Path) -> None:
+    text = """
+cameras: {a: {url: 'rtsp://h/s'}}
+delivery: {redis: 'redis://:${CAM_PASSWORD}@h:6379/1', stream: north, spool: waiting}
+"""
+    delivery = load(text).delivery
+    assert delivery.redis == "redis://:hunter2@h:6379/1"
+    assert (delivery.stream, delivery.spool) == ("north", str(tmp_path / "waiting"))
+    assert "hunter2" not in repr(load(text))
+    assert load("cameras: {a: {url: 'rtsp://h/s'}}").delivery.redis is None
+
+
+def test_faults_of_where_sightings_go(faults) -> None:
+    text = """
+cameras: {a: {url: 'rtsp://h/s'}}
+delivery: {redis: 'http://:${CAM_PASSWORD}@h', streem: x}
+"""
+    first, second = sorted(faults(text))
+    assert "delivery.redis: want redis://, rediss:// or unix:// (got 'http://***@h')" in first
+    assert "delivery.streem: unknown key; did you mean 'stream'?" in second
+
+
 def test_own_defaults_and_the_name_of_the_folder(load, tmp_path: Path) -> None:
     site = load("cameras: {a: {url: rtsp://h/s}}")
     camera = site.cameras["a"]
@@ -158,7 +180,7 @@ links:
         "site.yaml:13: cameras.c5: must be a mapping (got nothing)",
         f"site.yaml:14: cameras...: {name_rule}",
         "site.yaml:15: cameras.c6.start: must be a time like 2026-03-02T14:00:00Z (got '5')",
-        "site.yaml:15: cameras.c6.url: is a folder (got '.')",
+        "site.yaml:15: cameras.c6.url: no picture (.jpg, .jpeg, .png) in this folder (got '.')",
         "site.yaml:17: links[0].to: no such camera (got 'cam9')",
         "site.yaml:17: links[0].max_s: less than min_s 11 (got '10')",
         "site.yaml:18: links[1]: must be a mapping (got '5')",
@@ -220,3 +242,31 @@ def test_faults_of_a_site_of_cameras() -> None:
         site_from_cameras({"a b": "rtsp://u:hunter2@h/x", "c": ""})
     assert "hunter2" not in str(caught.value)
     assert caught.value.faults[1] == "cameras.c.url: the address is empty (got '')"
+
+
+def test_the_substream_is_read_unless_the_main_stream_is_asked_for(load) -> None:
+    site = load(
+        """
+defaults: {stream: main}
+cameras:
+  a: {url: "rtsp://h/main", substream: "rtsp://h/sub"}
+  b: {url: "rtsp://h/main", substream: "rtsp://h/sub", stream: sub}
+  c: {url: "rtsp://h/main", stream: sub}
+"""
+    )
+    urls = {name: camera.url for name, camera in site.cameras.items()}
+    assert urls == {"a": "rtsp://h/main", "b": "rtsp://h/sub", "c": "rtsp://h/main"}
+    site = load("cameras: {a: {url: 'rtsp://h/main', substream: 'rtsp://h/sub'}}")
+    assert site.cameras["a"].url == "rtsp://h/sub"
+
+
+def test_hardware_decoding_is_off_unless_asked_for(load, faults) -> None:
+    site = load(
+        "defaults: {hwaccel: auto}\ncameras: {a: {url: 'rtsp://h/s'},"
+        " b: {url: 'rtsp://h/s', hwaccel: none}}"
+    )
+    assert [camera.hwaccel for camera in site.cameras.values()] == ["auto", "none"]
+    assert load("cameras: {a: {url: 'rtsp://h/s'}}").cameras["a"].hwaccel == "none"
+    (fault,) = faults("cameras: {a: {url: 'rtsp://h/s', hwaccel: vaapi}}")
+    assert "cameras.a.hwaccel" in fault
+    assert "(got 'vaapi')" in fault

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """An RTSP camera by GStreamer that plays H.264 access units in a loop and never ends.
 
-usage: rtsp_camera.py PORT UNITS FPS [USER:PASSWORD] -> rtsp://127.0.0.1:PORT/cam
+usage: rtsp_camera.py PORT UNITS FPS [USER:PASSWORD|-] [CERT.pem] -> rtsp://127.0.0.1:PORT/cam
+With a certificate (and its key in the same file) it speaks TLS: rtsps://.
 UNITS holds access units (byte stream), each after its length as a big-endian u32; the first one
 is a key frame. Prints "ready" when it listens. Runs under the system's Python, which has gi:
 apt install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
@@ -14,7 +15,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
 
 LAUNCH = (
     "( appsrc name=source is-live=true format=time block=false max-bytes=4000000 "
@@ -63,14 +64,12 @@ class Player:
         return False
 
 
-def ask_login(server, factory, login):
+def ask_login(auth, factory, login):
     """Serve only those who bring Basic credentials."""
     user, _, password = login.partition(":")
     token = GstRtspServer.RTSPToken()
     token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
-    auth = GstRtspServer.RTSPAuth()
     auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
-    server.set_auth(auth)
     rights = "viewer, media.factory.access=(boolean)true, media.factory.construct=(boolean)true"
     factory.add_role_from_structure(Gst.Structure.new_from_string(rights))
 
@@ -86,8 +85,14 @@ def main():
     factory.set_shared(True)
     player = Player(read_units(path), fps)
     factory.connect("media-configure", player.attach)
-    if len(sys.argv) > 4:
-        ask_login(server, factory, sys.argv[4])
+    login, certificate = [*sys.argv[4:6], *("-", "")[len(sys.argv[4:6]) :]]
+    auth = GstRtspServer.RTSPAuth()
+    if certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(certificate))
+    if login != "-":
+        ask_login(auth, factory, login)
+    if certificate or login != "-":
+        server.set_auth(auth)
     server.get_mount_points().add_factory("/cam", factory)
     if server.attach(None) == 0:
         sys.exit(f"cannot listen on port {port}")

@@ -363,16 +363,19 @@ class RtspServer:
 
     SCRIPT = Path(__file__).with_name("rtsp_camera.py")
 
-    def __init__(self, units: Path, *, fps: int = 10, port: int = 0, login: str = "") -> None:
+    def __init__(self, units: Path, *, fps: int = 10, port: int = 0, login: str = "",
+        certificate: Path | None = None,
+    ) -> None:  # fmt: skip
+        self._scheme = "rtsps" if certificate else "rtsp"
         self.port = port or free_port()
         self._command = ["/usr/bin/python3", str(self.SCRIPT), str(self.port), str(units), str(fps)]
-        self._command += [login] if login else []
+        self._command += [login or "-", *([str(certificate)] if certificate else [])]
         self.process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
         """The address without credentials."""
-        return f"rtsp://127.0.0.1:{self.port}/cam"
+        return f"{self._scheme}://127.0.0.1:{self.port}/cam"
 
     def start(self) -> "RtspServer":
         """Start the process and wait until it listens."""

@@ -175,3 +175,19 @@ def test_shots_that_a_sink_refused_are_offered_again(kit, tmp_path: Path) -> Non
     outbox.deliver()
     assert [one.tracklet for one in sink.sightings.values()] == ["cam1/5-0"]
     assert sink.writes == 1
+
+
+def test_coverage_reaches_the_disk_while_the_other_side_takes_minutes(shelf, spool) -> None:
+    """A gallery that compacts holds the pump up; what was watched must not wait in memory."""
+    now_s = [0.0]
+    with SpoolingSink(spool, shelf, model="model-a", clock=lambda: now_s[0]) as sink:
+        shelf.open.clear()
+        sink.set_links([Link("a", "b", 1.0, 2.0)])
+        time.sleep(0.4)  # the pump is in the middle of sending now
+        before = spool.last_seq
+        for second in range(4):
+            now_s[0] = float(second)
+            sink.record(CoverageSpan("a", CameraState.WATCHED, 0, 1000 * (second + 1)))
+        kept = [unpack(one.entry) for one in spool.after(before)]
+        shelf.open.set()
+    assert [one.span.end_ms for one in kept] == [3000]

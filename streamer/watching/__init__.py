@@ -1,0 +1,1 @@
+"""Watching a running ingest from outside: its status file, metrics, health, events."""
