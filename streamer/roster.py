@@ -144,16 +144,20 @@ class Roster:
     def _advance(self, member: _Member, now_ms: int) -> None:
         camera, lane = member.camera, member.lane
         if camera is not None:
+            # Asked before the counters: once a recording is over they do not change any more.
+            state, alive = camera.state(time.monotonic()), camera.alive
             lane.advance(camera.frames, camera.dropped())
             if not self._batcher.waiting(camera.name):
-                self._note_absence(member, camera, now_ms)
+                self._note_absence(member, camera, state, alive, now_ms)
         else:
             lane.missed(CameraState.DISABLED, now_ms, "disabled in the settings")
 
-    def _note_absence(self, member: _Member, camera: Camera, now_ms: int) -> None:
-        lane, state = member.lane, camera.state(time.monotonic())
+    def _note_absence(
+        self, member: _Member, camera: Camera, state: State, alive: bool, now_ms: int
+    ) -> None:
+        lane = member.lane
         if not camera.live_source:
-            gone = member.leaving and not camera.alive
+            gone = member.leaving and not alive
             if not member.over and (gone or state in (State.ENDED, State.FAILED)):
                 member.over = True
                 _close_recording(camera, lane, now_ms, member.leaving or camera.error)
