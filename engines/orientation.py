@@ -15,18 +15,23 @@ _ORIENTATION_TAG = 0x0112
 _APP1, _START_OF_SCAN = 0xFFE1, 0xFFDA
 
 
-def jpeg_orientation(data: bytes) -> int:
-    """Return the EXIF orientation 1..8 of a JPEG; 1 where it states none or a wrong one."""
+def exif_block(jpeg: bytes) -> bytes:
+    """Return the EXIF block of a JPEG, which is laid out as a TIFF; nothing where it has none."""
     position = 2
-    while position + 4 <= len(data):
-        marker, length = struct.unpack_from(">HH", data, position)
+    while position + 4 <= len(jpeg):
+        marker, length = struct.unpack_from(">HH", jpeg, position)
         if marker < 0xFF00 or marker == _START_OF_SCAN:
             break
-        segment = data[position + 4 : position + 2 + length]
+        segment = jpeg[position + 4 : position + 2 + length]
         if marker == _APP1 and segment.startswith(b"Exif\0\0"):
-            return _tiff_orientation(segment[6:])
+            return segment[6:]
         position += 2 + length
-    return UPRIGHT
+    return b""
+
+
+def jpeg_orientation(data: bytes) -> int:
+    """Return the EXIF orientation 1..8 of a JPEG; 1 where it states none or a wrong one."""
+    return _tiff_orientation(exif_block(data))
 
 
 def _tiff_orientation(tiff: bytes) -> int:

@@ -5,9 +5,10 @@ import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from engines.orientation import exif_block
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
-_APP1, _START_OF_SCAN = 0xFFE1, 0xFFDA
 _EXIF_IFD, _TAKEN, _ZONE, _SUBSECOND = 0x8769, 0x9003, 0x9011, 0x9291
 _ASCII, _LONG = 2, 4
 _MAX_ENTRIES = 512
@@ -32,7 +33,7 @@ def pictures_in(folder: Path) -> list[Path]:
 def taken_ms(data: bytes) -> int | None:
     """Return when a JPEG says that it was taken, UTC ms; a time without a zone counts as UTC."""
     try:
-        texts = _exif_texts(data)
+        texts = _tiff_texts(exif_block(data))
         taken = datetime.strptime(texts[_TAKEN], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except (struct.error, KeyError, ValueError):
         return None
@@ -50,21 +51,8 @@ def _zone(text: str) -> timedelta:
     return timedelta(minutes=-minutes if match[1] == "-" else minutes)
 
 
-def _exif_texts(data: bytes) -> dict[int, str]:
-    """Return the texts of a JPEG's EXIF block by tag; raises struct.error where it is cut."""
-    position = 2
-    while position + 4 <= len(data):
-        marker, length = struct.unpack_from(">HH", data, position)
-        if marker < 0xFF00 or marker == _START_OF_SCAN:
-            break
-        segment = data[position + 4 : position + 2 + length]
-        if marker == _APP1 and segment.startswith(b"Exif\0\0"):
-            return _tiff_texts(segment[6:])
-        position += 2 + length
-    return {}
-
-
 def _tiff_texts(tiff: bytes) -> dict[int, str]:
+    """Return the texts of an EXIF block by tag; raises struct.error where it is cut."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return {}
