@@ -109,7 +109,8 @@ class CoverageLog:
             start_ms = max(start_ms, span.start_ms)
             if span.state is not CameraState.WATCHED:
                 self._put(replace(span, end_ms=start_ms))
-        self._base = self._totals
+        if span is not None:  # what was decoded before the first span belongs to it
+            self._base = self._totals
         opened = CoverageSpan(
             self._camera, state, start_ms, start_ms, reason=reason, model=self._model
         )

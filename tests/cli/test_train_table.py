@@ -1,6 +1,8 @@
 """``sightline train table`` and ``sightline bench``: the papers' tables, and measurements."""
 
 import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,26 +46,18 @@ def test_a_table_is_trained_scored_and_kept(inside: Run, site: Path, tmp_path: P
 
 
 def test_stopping_a_table_says_how_to_go_on(
-    inside: Run, site: Path, monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., subprocess.Popen[str]], site: Path, tmp_path: Path
 ) -> None:
     """Ctrl-C comes as soon as the first run is under way."""
-    from train.experiments import runner
-
-    whole = runner.run_table
-
-    def interrupted(*arguments: Any, progress: Any, **options: Any) -> Any:
-        def tell(now: Any) -> None:
-            progress(now)
-            signal.raise_signal(signal.SIGINT)
-            monkeypatch.setattr(signal, "raise_signal", lambda _: None)
-
-        return whole(*arguments, progress=tell, **options)
-
-    monkeypatch.setattr(runner, "run_table", interrupted)
     command = ("train", "table", "4", "--data", site, "--out", "out", "--preset", "tiny")
-    outcome = inside(*command, "--set", "start_iterations=0")
-    assert (outcome.code, outcome.out) == (130, "")
-    assert "the same command goes on from there" in outcome.err
+    process = start(*command, "--set", "start_iterations=0")
+    until_s = time.monotonic() + 90
+    while not list(tmp_path.glob("out/runs/*/log.jsonl")) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert (process.returncode, out) == (130, "")
+    assert "the same command goes on from there" in err
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,15 @@ def test_a_watched_span_grows_and_keeps_its_start() -> None:
     log.advance(Totals(30, 15, {"late": 2}), None)
 
 
+def test_frames_decoded_before_the_first_was_searched_count() -> None:
+    log = CoverageLog("a", "m", 0.2)
+    log.advance(Totals(3), None)
+    watch(log, 1000, 2000)
+    log.advance(Totals(10, 5), None)
+    (span,) = kept(log).values()
+    assert (span.frames, span.searched) == (10, 5)
+
+
 def test_it_never_passes_somebody_who_was_not_handed_out() -> None:
     log = CoverageLog("a", "m", 0.2)
     watch(log, 1000, 5000)
